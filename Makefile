@@ -1,0 +1,47 @@
+# make demo: everything from nothing to a trained agent.   make test: the same, to passed tests.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: setup demo test test-slow lint docs bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       train a small agent on TextWorld games over HTTP, from nothing (about ten minutes)"
+	@echo "make test       lint, types, layers and the default tests"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make setup | lint | docs | bench | clean"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/python -m trainers demo
+
+test: setup lint
+	$(BIN)/python -m pytest -n 2
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: setup
+	$(BIN)/python docs/generate.py
+
+bench: setup
+	$(BIN)/envserver bench
+	$(BIN)/trainer bench
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Players: what acts in a world."""

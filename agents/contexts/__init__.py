@@ -1,0 +1,1 @@
+"""What the policy sees of the history, one strategy a file."""

@@ -1,0 +1,1 @@
+"""Who plays, one kind of player a file."""

@@ -1,0 +1,43 @@
+"""`envserver bench`: the server beside its peers, measured in one run.
+
+Every figure that compares two things takes them in turn (A B A B) and reports the ratio of their medians, since the
+machine's own speed changes more between runs than within one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from envserver.bench.report import Report, Table
+
+__all__ = ["PARTS", "Report", "Table", "run"]
+
+
+def _null(quick: bool) -> list[Table]:
+    from envserver.bench.null import measure
+
+    return measure(quick)
+
+
+def _textworld(quick: bool) -> list[Table]:
+    from envserver.bench.textworld import measure
+
+    return measure(quick)
+
+
+def _sessions(quick: bool) -> list[Table]:
+    from envserver.bench.sessions import measure
+
+    return measure(quick)
+
+
+PARTS: dict[str, Callable[[bool], list[Table]]] = {"null": _null, "sessions": _sessions, "textworld": _textworld}
+"""Parts of the bench by name; each takes `quick` and imports what it needs when it runs."""
+
+
+def run(parts: Sequence[str], *, quick: bool = False) -> Report:
+    """Measure the named parts one after the other: all of them in under six minutes, `quick` in under one.
+
+    Raises ModuleNotFoundError where a part's extra is not installed.
+    """
+    return Report([table for part in parts for table in PARTS[part](quick)])

@@ -1,0 +1,154 @@
+"""The null world: what the server costs a step beyond the least any ASGI server costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from envserver.bench.load import Load, Measured, drive
+from envserver.bench.report import Table, cores, cpu_s, pin, ratio
+from envserver.launch import launch
+from envserver.schema import StepResult
+
+__all__ = ["measure"]
+
+SESSIONS = (1, 8, 64, 256, 1024)
+BATCH = 64
+
+
+class Run(NamedTuple):
+    """A load, and what the server spent on it."""
+
+    measured: Measured
+    cpu_us: float
+    """CPU time of the server for each step."""
+
+
+def measure(quick: bool) -> list[Table]:
+    """Single steps against the floor, and steps in frames of 64 against single steps."""
+    repeats, seconds = (2, 0.5) if quick else (3, 1.2)
+    levels = (8, 64, 1024) if quick else SESSIONS
+    here = cores()
+    server_core, client_core = here[0], here[-1] if len(here) > 1 else None
+    single, batched = [], []
+    with (
+        launch(["null"], workers=1, max_steps=10**9, session_limit_bytes=1 << 40) as ours,
+        floor() as (floor_port, floor_pid),
+    ):
+        if client_core is not None:
+            pin(ours.pid, server_core)
+            pin(floor_pid, server_core)
+        port = int(ours.url.rpartition(":")[2])
+
+        def ours_at(sessions: int, batch: int = 1) -> Run:
+            return _run(ours.pid, Load(port, sessions, seconds, opens=True, batch=batch, core=client_core))
+
+        def floor_at(sessions: int) -> Run:
+            return _run(floor_pid, Load(floor_port, sessions, seconds, opens=False, core=client_core))
+
+        for sessions in levels:
+            mine, theirs = [], []
+            for _ in range(repeats):
+                theirs.append(floor_at(sessions))
+                mine.append(ours_at(sessions))
+            single.append(
+                (
+                    sessions,
+                    median(run.measured.steps_s for run in theirs),
+                    median(run.measured.steps_s for run in mine),
+                    ratio([run.measured.steps_s for run in mine], [run.measured.steps_s for run in theirs]),
+                    median(run.cpu_us for run in theirs),
+                    median(run.cpu_us for run in mine),
+                    median(run.measured.p50_ms for run in theirs),
+                    median(run.measured.p50_ms for run in mine),
+                    median(run.measured.p99_ms for run in theirs),
+                    median(run.measured.p99_ms for run in mine),
+                )
+            )
+        for sessions in (BATCH,) if quick else (BATCH, 1024):
+            bare, alone, together = [], [], []
+            for _ in range(repeats):
+                bare.append(floor_at(sessions).measured.steps_s)
+                alone.append(ours_at(sessions).measured.steps_s)
+                together.append(ours_at(sessions, BATCH).measured.steps_s)
+            batched.append(
+                (
+                    sessions,
+                    median(bare),
+                    median(alone),
+                    median(together),
+                    ratio(together, alone),
+                    ratio(together, bare),
+                )
+            )
+    where = "server on one core, load on another" if client_core is not None else "server and load on one core"
+    return [
+        Table(
+            "Null world: single steps",
+            f"785-byte observation with 20 choices, one server process, one WebSocket a session, each sending its next "
+            f"step when the last is answered; {where}. The floor is a bare ASGI WebSocket endpoint that answers "
+            f"the same bytes unread. CPU is the server's, opening included. Medians of {repeats} alternated runs of "
+            f"{seconds:g} s.",
+            (
+                "sessions",
+                "floor, steps/s",
+                "ours, steps/s",
+                "ratio",
+                "floor, CPU µs a step",
+                "ours, CPU µs a step",
+                "floor p50, ms",
+                "p50, ms",
+                "floor p99, ms",
+                "p99, ms",
+            ),
+            single,
+        ),
+        Table(
+            "Null world: steps in batches",
+            f"The same, with {BATCH} sessions sharing a connection and a frame: against single steps, and against the "
+            f"floor's single frames. Medians of {repeats} alternated runs of {seconds:g} s.",
+            ("sessions", "floor, steps/s", "single, steps/s", f"{BATCH} a frame, steps/s", "to single", "to floor"),
+            batched,
+        ),
+    ]
+
+
+def _run(pid: int, load: Load) -> Run:
+    before_s = cpu_s(pid)
+    measured = drive(load)
+    return Run(measured, 1e6 * (cpu_s(pid) - before_s) / max(1, measured.total))
+
+
+@contextmanager
+def floor() -> Iterator[tuple[int, int]]:
+    """A running floor: its port and its process id."""
+    from envserver.envs.null import SEEN
+
+    with tempfile.TemporaryDirectory(prefix="floor-") as directory:
+        port_file, reply = Path(directory) / "port", Path(directory) / "reply"
+        reply.write_bytes(answer(StepResult(observation=SEEN)))
+        process = subprocess.Popen([sys.executable, "-m", "envserver.bench.floor", str(port_file), str(reply)])
+        try:
+            for _ in count():
+                if port_file.exists():
+                    break
+                if process.poll() is not None:
+                    raise RuntimeError("the floor did not start; its message is above")
+                time.sleep(0.02)
+            yield int(port_file.read_text()), process.pid
+        finally:
+            process.kill()
+            process.wait()
+
+
+def answer(result: StepResult) -> bytes:
+    """A result as our server sends it over the WebSocket."""
+    return b'{"id":1000,"ok":%b}' % result.model_dump_json().encode()

@@ -1,0 +1,89 @@
+"""What every request passes first: the bearer token, the limit of a body, the way to the WebSocket."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from envserver.config import ServerConfig
+from envserver.errors import BadRequest, GymError, Unauthorized
+from envserver.socket import Socket
+
+__all__ = ["Door", "refusal"]
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Door:
+    """ASGI middleware: the bearer token, the body's limit, and the way to the WebSocket."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], config: ServerConfig) -> None:
+        self.app = app
+        self.config = config
+        self.token = config.token.get_secret_value().encode() if config.token else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["path"] != "/health" and not self._admits(scope):
+            await self._refuse(scope, send, Unauthorized("send the server's token as 'Authorization: Bearer ...'"), 401)
+        elif scope["type"] == "websocket":
+            if scope["path"] == "/v1/ws":
+                state = scope["app"].state
+                await Socket(state.sessions, state.verbs, self.config).run(scope, receive, send)
+            else:
+                await self._refuse(scope, send, BadRequest("no WebSocket is here; it is at /v1/ws"), 404)
+        else:
+            await self._limited(scope, receive, send)
+
+    def _admits(self, scope: Scope) -> bool:
+        if self.token is None:
+            return True
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        kind, _, token = given.partition(b" ")
+        return kind.lower() == b"bearer" and hmac.compare_digest(token.strip(), self.token)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit, seen = self.config.body_limit_bytes, 0
+        too_large = BadRequest(f"the body is larger than {limit} bytes; send less")
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if declared.isdigit() and int(declared) > limit:
+            await self._refuse(scope, send, too_large, 413)
+            return
+
+        async def counted() -> dict[str, Any]:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise HTTPException(413, too_large.detail)
+            return message
+
+        await self.app(scope, counted, send)
+
+    @staticmethod
+    async def _refuse(scope: Scope, send: Send, error: GymError, status: int) -> None:
+        response = refusal(error, status)
+        prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+        await send({"type": f"{prefix}.start", "status": status, "headers": response.raw_headers})
+        await send({"type": f"{prefix}.body", "body": response.body})
+
+
+def refusal(error: GymError, status: int | None = None) -> Response:
+    """An error as `application/problem+json`, with its own status or another."""
+    problem = error.problem()
+    if status is not None:
+        problem = problem.model_copy(update={"status": status})
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(problem.model_dump_json(), problem.status, headers, "application/problem+json")

@@ -1,0 +1,148 @@
+"""Keydoor: a locked room with keys and doors of several colours, one of which is the way out.
+
+The smallest world that must be read to be solved: two to four steps, no dependency, microseconds a step. A key such as
+`doors-3/train/0007` names a room completely; the task's seed shuffles another room under the same key.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from typing import ClassVar, Self, overload
+
+from pydantic import Field
+
+from envserver.core import Env, EnvConfig, cut, going, lost, won
+from envserver.schema import Action, StepResult, Task
+
+__all__ = ["Keydoor"]
+
+COLOURS = ("red", "blue", "green", "yellow", "white", "black", "brown", "pink")
+SIZES = {"train": 10_000, "valid": 1_000, "test": 1_000}
+KEY = re.compile(r"doors-([2-8])/(train|valid|test)/([0-9]{4})")
+
+
+class KeydoorConfig(EnvConfig):
+    """Options of keydoor."""
+
+    doors: int = Field(default=3, ge=2, le=len(COLOURS))
+    """Doors, and as many keys, in the rooms that are listed; a key names its own number."""
+    max_steps: int = Field(default=8, ge=4, le=1000)
+    """Steps after which the episode is cut; the longest room needs 4."""
+
+
+class Keydoor(Env):
+    """Find the key of the one door that is the way out."""
+
+    Config: ClassVar[type[EnvConfig]] = KeydoorConfig
+    config: KeydoorConfig
+    instructions: ClassVar[str] = (
+        "You are locked in a room. Take the key of the door that is the way out, then open that door. "
+        "You can hold one key at a time. Any other door that you unlock leads into a trap. "
+        "In the dark, light the lamp first; a key you cannot see is in the chest."
+    )
+    weight = "trivial"
+
+    @classmethod
+    def tasks(cls, config: EnvConfig, split: str) -> Sequence[str]:
+        assert isinstance(config, KeydoorConfig)
+        return Keys(f"doors-{config.doors}/{split}", SIZES[split])
+
+    def reset(self, task: Task) -> StepResult:
+        match = KEY.fullmatch(task.key)
+        if match is None or int(match[3]) >= SIZES[match[2]]:
+            raise KeyError(f"keydoor has no key '{task.key[:80]}'; keys look like doors-3/train/0007")
+        rng = random.Random(f"{task.key}#{task.seed}")
+        self.colours = rng.sample(COLOURS, int(match[1]))
+        self.exit = rng.choice(self.colours)
+        self.dark = rng.random() < 0.5
+        self.shut = rng.random() < 0.5
+        """The chest with the exit's key is closed."""
+        self.hanging = [colour for colour in self.colours if not (self.shut and colour == self.exit)]
+        rng.shuffle(self.hanging)
+        self.held = ""
+        self.steps = 0
+        return self._look()
+
+    def step(self, action: Action) -> StepResult:
+        self.steps += 1
+        command = " ".join(action.text.lower().split()) if action.tool is None and len(action.text) < 100 else ""
+        if command not in self._choices():
+            return self._look("Nothing happens.")
+        verb, _, thing = command.partition(" ")
+        if verb == "light":
+            self.dark = False
+            return self._look("The lamp burns.")
+        if thing == "chest":
+            self.shut = False
+            self.hanging.append(self.exit)
+            return self._look(f"You find the {self.exit} key in the chest.")
+        colour = thing.partition(" ")[0]
+        if verb == "take":
+            if self.held:
+                self.hanging.append(self.held)
+            self.hanging.remove(colour)
+            self.held = colour
+            return self._look()
+        if colour != self.held:
+            return self._look(f"The {colour} door is locked.")
+        if colour == self.exit:
+            return won("The door opens: you are out.")
+        return lost("The door opens into a trap.")
+
+    def copy(self) -> Self:
+        twin = type(self)(self.config)
+        twin.__dict__.update(self.__dict__)
+        twin.hanging = list(self.hanging)
+        return twin
+
+    def expert(self) -> Action | None:
+        if self.dark:
+            return Action(text="light lamp")
+        if self.held == self.exit:
+            return Action(text=f"open {self.exit} door")
+        return Action(text="open chest" if self.shut else f"take {self.exit} key")
+
+    def _choices(self) -> list[str]:
+        doors = [f"open {colour} door" for colour in self.colours]
+        if self.dark:
+            return ["light lamp", *doors]
+        keys = [f"take {colour} key" for colour in self.hanging]
+        return [*keys, *(["open chest"] if self.shut else []), *doors]
+
+    def _look(self, event: str = "") -> StepResult:
+        """What is seen after `event`; the end of the episode where the steps are used up."""
+        if self.steps >= self.config.max_steps:
+            return cut(f"{event} Your time is up.".lstrip())
+        seen = [event] if event else []
+        seen.append(f"The way out is the {self.exit} door.")
+        if self.dark:
+            seen.append("It is dark; there is a lamp.")
+        else:
+            seen.append(f"Keys: {', '.join(self.hanging) or 'none'}.")
+            if self.shut:
+                seen.append("The chest is shut.")
+        seen.append(f"You hold {f'the {self.held} key' if self.held else 'nothing'}.")
+        return going(" ".join(seen), choices=self._choices())
+
+
+class Keys(Sequence[str]):
+    """Numbered keys of one split, made when they are asked for."""
+
+    def __init__(self, prefix: str, length: int) -> None:
+        self.prefix = prefix
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        numbers = range(self.length)[index]
+        if isinstance(numbers, int):
+            return f"{self.prefix}/{numbers:04d}"
+        return [f"{self.prefix}/{number:04d}" for number in numbers]

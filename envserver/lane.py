@@ -1,0 +1,140 @@
+"""A short way through uvicorn for frames that can be answered where they are read.
+
+uvicorn's WebSocket costs a generator of a parser, a queue, a task switch, and a pause and resume of reading for every
+frame: more than a step of a trivial world. Here a whole binary frame goes from the socket to the endpoint, and its
+answer back, in one turn. Whatever is anything else, cannot be answered at once or meets a full write buffer takes the
+ASGI way, byte for byte as it came. Where uvicorn is not built as this file knows it, everything does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["LANE", "WEBSOCKET", "Take"]
+
+LANE = "envserver.lane"
+"""The ASGI extension: `offer`, which an endpoint gives its Take to once it has accepted, and `send`, which sends binary
+frames at once, or says False where they have to take the ASGI way."""
+
+Take = Callable[[bytes], list[bytes] | None]
+"""The binary frames that answer one; None where it has to take the ASGI way."""
+
+WEBSOCKET: Any = "auto"
+"""What uvicorn's `ws` setting should be."""
+
+BINARY = 0x82
+"""First byte of a message in one binary frame."""
+SHORT_BYTES = 1 << 18
+"""A frame longer than this is not waited for here."""
+
+try:
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+    from websockets.protocol import State
+    from websockets.speedups import apply_mask
+except ImportError:
+    pass
+else:
+
+    class Lane(WebSocketsSansIOProtocol):
+        """uvicorn's WebSocket protocol, with a short way once the endpoint has given its Take."""
+
+        _take: Take | None = None
+        _held = b""
+        """The beginning of a short frame that is not all there."""
+        _owed = 0
+        """Bytes still to come of a frame that goes the ASGI way."""
+        _early = False
+        """Whether there were bytes before the endpoint accepted: where a frame begins is then the parser's secret."""
+
+        def handle_connect(self, event: Any) -> None:
+            """Offer the lane to the endpoint, whose task begins after this."""
+            super().handle_connect(event)
+            if all(hasattr(self, name) for name in ("scope", "conn", "config", "read_paused", "writable", "transport")):
+                self.scope["extensions"][LANE] = {"offer": self._offer, "send": self._sent}
+
+        def data_received(self, data: bytes) -> None:
+            """Answer here what can be answered here."""
+            if self._take is None:
+                self._early = self._early or self.handshake_initiated
+                super().data_received(data)
+                return
+            if self._held:
+                data, self._held = self._held + data, b""
+            start, size = self._owed, len(data)
+            if start:
+                super().data_received(data[:start])
+                self._owed = max(0, start - size)
+            while start < size:
+                body = _body(data, start, size)
+                if body is None:
+                    self._held = data[start:]
+                    return
+                end = body[1]
+                if end > size and end - start <= SHORT_BYTES:
+                    self._held = data[start:]
+                    return
+                if end > size or not self._answered(data, start, *body):
+                    super().data_received(data[start:end])
+                    self._owed = max(0, end - size)
+                start = end
+
+        def _offer(self, take: Take) -> None:
+            if not self._early:
+                self._take = take
+
+        def _answered(self, data: bytes, start: int, body: int, end: int) -> bool:
+            """Whether the frame is answered."""
+            if (
+                data[start] != BINARY
+                or data[start + 1] < 0x80
+                or end - body > self.config.ws_max_size
+                or self.read_paused
+                or not self._sendable()
+            ):
+                return False
+            assert self._take is not None
+            answers = self._take(apply_mask(data[body:end], data[body - 4 : body]))
+            if answers is None:
+                return False
+            for answer in answers:
+                self.transport.write(_head(len(answer)) + answer)
+            return True
+
+        def _sent(self, frames: list[bytes]) -> bool:
+            """Whether the frames are sent."""
+            if not self._sendable():
+                return False
+            self.transport.write(b"".join([part for frame in frames for part in (_head(len(frame)), frame)]))
+            return True
+
+        def _sendable(self) -> bool:
+            return self.conn.state is State.OPEN and self.writable.is_set() and not self.transport.is_closing()
+
+    WEBSOCKET = Lane
+
+
+def _body(data: bytes, start: int, size: int) -> tuple[int, int] | None:
+    """Where a frame's payload begins and ends; None where its head is not all there."""
+    body = start + 2
+    if body > size:
+        return None
+    length = data[start + 1] & 0x7F
+    if length > 125:
+        width = 2 if length == 126 else 8
+        if body + width > size:
+            return None
+        length = int.from_bytes(data[body : body + width])
+        body += width
+    if data[start + 1] & 0x80:
+        body += 4
+    return (body, body + length) if body <= size else None
+
+
+def _head(length: int) -> bytes:
+    """The head of a server's binary frame."""
+    if length < 126:
+        return bytes((BINARY, length))
+    if length < 1 << 16:
+        return b"\x82\x7e" + length.to_bytes(2)
+    return b"\x82\x7f" + length.to_bytes(8)

@@ -1,0 +1,1 @@
+"""Adapters of the session table to the wires of the field."""

@@ -1,0 +1,88 @@
+"""One episode, as the server remembers it: an action log, the results given out, and where the next will come from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from pydantic_core import to_json
+
+from envserver.errors import GymError
+from envserver.schema import Action, EnvCard, Outcome, Task
+from envserver.workers.base import Home, World
+
+__all__ = ["Logged", "Session", "as_json", "logged"]
+
+action_json: Callable[[Action], bytes] = Action.__pydantic_serializer__.to_json
+
+Logged = str | bytes
+"""An action in a log: its text where it is nothing but a text, else its JSON."""
+
+
+class Session:
+    """One episode, as the server remembers it."""
+
+    __slots__ = (
+        "actions",
+        "began_at",
+        "born",
+        "card",
+        "closed",
+        "failed_action",
+        "failure",
+        "home",
+        "id",
+        "lock",
+        "log_bytes",
+        "opening",
+        "outcome",
+        "parent",
+        "playing",
+        "playing_action",
+        "results",
+        "task",
+        "touched",
+        "world",
+    )
+
+    def __init__(self, id: str, task: Task, card: EnvCard, home: Home, parent: tuple[str, int | None] | None) -> None:
+        self.id = id
+        self.task = task
+        self.card = card
+        self.home = home
+        self.parent = parent
+        """Session and index this one was forked at."""
+        self.began_at = 0
+        """Steps taken before this session: more than 0 after a fork."""
+        self.world: World | None = None
+        self.actions: list[Logged] = []
+        self.results: list[bytes] = []
+        """The opening result, then one a step."""
+        self.log_bytes = 0
+        """Size of the actions and results of the steps."""
+        self.outcome: Outcome | None = None
+        self.failure: GymError | None = None
+        self.failed_action: Logged = b""
+        self.opening: asyncio.Task[None] | None = None
+        self.playing: asyncio.Task[bytes] | None = None
+        self.playing_action: Logged = b""
+        self.lock = asyncio.Lock()
+        self.born = self.touched = monotonic()
+        self.closed = False
+
+    def let_go(self) -> None:
+        """Close the world; the log stays."""
+        world, self.world = self.world, None
+        if world is not None:
+            world.close()
+
+
+def as_json(action: Logged) -> bytes:
+    """A logged action as Action's JSON."""
+    return action if isinstance(action, bytes) else b'{"text":%b}' % to_json(action)
+
+
+def logged(action: Action) -> Logged:
+    """An action as it is logged."""
+    return action_json(action) if action.arguments or action.tool is not None else action.text

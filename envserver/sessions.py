@@ -1,0 +1,375 @@
+"""The session table: exactly-once steps by index, forks, leases, capacity, and worlds rebuilt by replay.
+
+A session owns its action log and its results; the world is only where the next result comes from. So a retry is
+answered from the log, and a lost world of a deterministic environment is rebuilt from it, each replayed result compared
+byte for byte with the one that was given out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from time import monotonic, perf_counter
+from typing import Any, TypeVar
+
+from pydantic import JsonValue
+from pydantic_core import from_json, to_json
+
+from envserver.config import ServerConfig
+from envserver.errors import (
+    BadRequest,
+    EpisodeOver,
+    GymError,
+    GymFull,
+    OutOfTurn,
+    UnknownSession,
+    WorldFailed,
+    WorldSilent,
+)
+from envserver.metrics import Counts
+from envserver.replay import Unrestorable, rebuild, surviving
+from envserver.schema import Action, EnvCard, Outcome, SessionState, StepResult, Task
+from envserver.session import Logged, Session, as_json
+from envserver.workers.base import Home, Result, World, WorldLost
+from envserver.workers.inline import Inline, InlineWorld
+from envserver.workers.nursery import Nursery
+
+__all__ = ["Sessions"]
+
+T = TypeVar("T")
+
+
+class Sessions:
+    """Every session of one server."""
+
+    def __init__(self, config: ServerConfig, nursery: Nursery, inline: Inline, processes: Home) -> None:
+        self.config = config
+        self.nursery = nursery
+        self.inline = inline
+        self.processes = processes
+        self.counts = Counts()
+        self._table: dict[str, Session] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._openings: dict[str, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def start(self) -> None:
+        """Begin to reap."""
+        self._spawn(self._reap())
+
+    async def close_all(self) -> None:
+        """Forget every session; their worlds end with their homes."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._table.clear()
+
+    async def open(self, task: Task, id: str | None) -> bytes:
+        """Open `task`; answers Opened as JSON. The same id and task answer the same again.
+
+        Raises UnknownEnv, UnknownTask, OutOfTurn for an id that is taken, GymFull, WorldFailed or WorldSilent.
+        """
+        card = await self.nursery.card(task.env)
+        session = self._table.get(id) if id is not None else None
+        if session is None:
+            session = self._enter(id, task, card, None)
+            session.opening = self._spawn(self._open(session))
+        elif session.task != task or session.parent is not None:
+            raise OutOfTurn(f"session '{id}' plays another task; choose another id", session=id)
+        return await self._opened(session)
+
+    async def fork(self, id: str, index: int | None, new_id: str | None) -> bytes:
+        """A second live session at step `index` of session `id`; answers Opened as JSON.
+
+        Raises UnknownSession, OutOfTurn, BadRequest for an environment that can neither copy nor be replayed, GymFull.
+        """
+        source = self._find(id)
+        parent = (id, index)
+        copy = self._table.get(new_id) if new_id is not None else None
+        if copy is not None and copy.parent != parent:
+            raise OutOfTurn(f"session '{new_id}' is another one; choose another id", session=new_id)
+        if copy is None:
+            await self._settled(source)
+            at = len(source.actions) if index is None else index
+            if at > len(source.actions):
+                raise OutOfTurn(f"index {at} is ahead; the session is at index {len(source.actions)}", session=id)
+            copy = self._enter(new_id, source.task, source.card, parent)
+            copy.began_at = at
+            copy.actions = source.actions[:at]
+            copy.results = source.results[: at + 1]
+            copy.log_bytes = sum(map(len, copy.actions)) + sum(map(len, copy.results[1:]))
+            copy.opening = self._spawn(self._fork(source, copy))
+            self.counts.forked += 1
+        return await self._opened(copy)
+
+    def step(self, id: str, index: int, asked: Logged) -> bytes | asyncio.Task[bytes]:
+        """Play step `index`; answers StepResult as JSON, at once where the world is trivial or the step is taken.
+
+        A returned task may be awaited by many and must be shielded. Raises UnknownSession, OutOfTurn, EpisodeOver or
+        WorldFailed, as does the task, and WorldSilent.
+        """
+        session = self._table.get(id)
+        if session is None:
+            raise self._unknown(id)
+        session.touched = monotonic()
+        taken = len(session.actions)
+        if index < taken:
+            if session.actions[index] != asked:
+                raise OutOfTurn(f"step {index} was another action; the next index is {taken}", session=id)
+            self.counts.repeated += 1
+            return session.results[index + 1]
+        if session.outcome is not None:
+            if session.failure is not None and index == taken and asked == session.failed_action:
+                raise session.failure
+            raise EpisodeOver(f"the episode is over ({session.outcome}); open another", session=id)
+        if index > taken:
+            raise OutOfTurn(f"index {index} is ahead; the next index is {taken}", session=id)
+        if session.playing is not None:
+            if session.playing_action != asked:
+                raise OutOfTurn(f"step {index} is being played with another action; wait for it", session=id)
+            return session.playing
+        world = session.world
+        if type(world) is InlineWorld:
+            try:
+                result = world.play(asked)
+            except WorldFailed as error:
+                session.failed_action = asked
+                raise self._fail(session, error, "env_error") from None
+            return self._record(session, asked, result)
+        session.playing_action = asked
+        session.playing = self._spawn(self._play(session, asked))
+        return session.playing
+
+    async def expert(self, id: str) -> bytes:
+        """The expert's next action as JSON, or `null`."""
+        session = self._find(id)
+        await self._settled(session)
+        if session.outcome is not None:
+            return b"null"
+        return await self._with_world(session, lambda world: world.expert())
+
+    def close(self, id: str) -> None:
+        """Forget a session and let its world go; unknown ids are fine."""
+        session = self._table.pop(id, None)
+        if session is not None:
+            session.closed = True
+            session.let_go()
+            if session.outcome is None:
+                self.counts.ended(session.task.env, "cancelled")
+
+    async def state(self, id: str) -> SessionState:
+        """State and transcript of one session."""
+        session = self._find(id)
+        await self._settled(session)
+        actions = [Action.model_validate_json(as_json(action)) for action in session.actions]
+        results = [StepResult.model_validate_json(result) for result in session.results]
+        return self._shown(session).model_copy(update={"actions": actions, "results": results})
+
+    def states(self) -> list[SessionState]:
+        """Every session, without transcripts; renews nothing."""
+        return [self._shown(session) for session in self._table.values()]
+
+    async def tasks(self, env: str, split: str, offset: int, limit: int, options: Mapping[str, JsonValue]) -> bytes:
+        """A TaskPage as JSON."""
+        card = await self.nursery.card(env)
+        return await self._home(card).tasks(env, split, offset, limit, options)
+
+    async def demonstration(self, task: Task) -> bytes:
+        """A Demonstration as JSON."""
+        card = await self.nursery.card(task.env)
+        return await self._home(card).demonstration(task)
+
+    def _home(self, card: EnvCard) -> Home:
+        return self.inline if card.weight == "trivial" else self.processes
+
+    def _unknown(self, id: str) -> UnknownSession:
+        return UnknownSession(
+            f"no session '{id[:128]}': it never was, was closed, or its lease ran out", session=id[:128]
+        )
+
+    def _find(self, id: str) -> Session:
+        session = self._table.get(id)
+        if session is None:
+            raise self._unknown(id)
+        session.touched = monotonic()
+        return session
+
+    def _enter(self, id: str | None, task: Task, card: EnvCard, parent: tuple[str, int | None] | None) -> Session:
+        if len(self._table) >= self.config.max_sessions:
+            self.counts.refused += 1
+            detail = f"all {self.config.max_sessions} sessions are taken; close some or ask again"
+            raise GymFull(detail, retry_after_s=1.0)
+        session = Session(id or uuid.uuid4().hex, task, card, self._home(card), parent)
+        self._table[session.id] = session
+        return session
+
+    async def _opened(self, session: Session) -> bytes:
+        if session.opening is not None:
+            await asyncio.shield(session.opening)
+        session.touched = monotonic()
+        env = session.task.env
+        fixed = self._openings.get(env)
+        if fixed is None:
+            tools = to_json(session.card.tools)
+            fixed = b'","instructions":' + to_json(session.card.instructions) + b',"tools":' + tools + b',"result":'
+            self._openings[env] = fixed
+        index = session.began_at
+        return b'{"session":"%b%b%b,"index":%d}' % (session.id.encode(), fixed, session.results[index], index)
+
+    async def _open(self, session: Session) -> None:
+        try:
+            session.world, result = await surviving(lambda: session.home.open(session.task))
+        except (GymError, Unrestorable) as error:
+            self._table.pop(session.id, None)
+            raise _gym_error(error, session.id) from None
+        session.results.append(result.body)
+        session.opening = None
+        self.counts.opened += 1
+        if session.closed:
+            session.let_go()
+            raise self._unknown(session.id)
+        if result.over:
+            self._end(session, "truncated" if result.truncated else "terminated")
+
+    async def _fork(self, source: Session, copy: Session) -> None:
+        at = len(copy.actions)
+        try:
+            if at == len(source.actions) and source.outcome in ("terminated", "truncated"):
+                copy.outcome = source.outcome
+            else:
+                if at == len(source.actions) and source.outcome is None:
+                    async with source.lock:
+                        if at == len(source.actions) and source.world is not None and not source.world.lost:
+                            with contextlib.suppress(WorldLost):
+                                copy.world = await source.world.copy()
+                if copy.world is None:
+                    if not copy.card.deterministic:
+                        raise BadRequest(f"'{copy.task.env}' can neither be copied nor replayed, so not be forked")
+                    await surviving(lambda: self._rebuild(copy))
+        except (GymError, Unrestorable, WorldLost) as error:
+            self._table.pop(copy.id, None)
+            raise _gym_error(error, copy.id) from None
+        copy.opening = None
+        if copy.closed:
+            copy.let_go()
+            raise self._unknown(copy.id)
+
+    async def _play(self, session: Session, action: Logged) -> bytes:
+        asked = as_json(action)
+        began = perf_counter()
+        try:
+            if session.opening is not None:
+                await asyncio.shield(session.opening)
+            result = await self._with_world(session, lambda world: world.step(asked))
+        except GymError:
+            session.failed_action = action
+            raise
+        finally:
+            session.playing = None
+        self.counts.waited(perf_counter() - began)
+        return self._record(session, action, result)
+
+    async def _with_world(self, session: Session, call: Callable[[World], Awaitable[T]]) -> T:
+        """Call the session's world, rebuilt where it is lost; whatever fails ends the session."""
+
+        async def attempt() -> T:
+            if session.world is None or session.world.lost:
+                await self._rebuild(session)
+            assert session.world is not None
+            return await call(session.world)
+
+        async with session.lock:
+            if session.closed:
+                raise self._unknown(session.id)
+            try:
+                return await surviving(attempt)
+            except WorldSilent as error:
+                raise self._fail(session, error, "timeout") from None
+            except Unrestorable as error:
+                raise self._fail(session, _gym_error(error, session.id), "infra_error") from None
+            except GymError as error:
+                raise self._fail(session, error, "env_error") from None
+
+    async def _rebuild(self, session: Session) -> None:
+        self.counts.rebuilt += session.world is not None
+        await rebuild(session)
+        if session.closed:
+            session.let_go()
+            raise self._unknown(session.id)
+
+    async def _settled(self, session: Session) -> None:
+        """Wait for the opening and for the step that is being played."""
+        if session.opening is not None:
+            await asyncio.shield(session.opening)
+        if session.playing is not None:
+            await asyncio.wait([session.playing])
+
+    def _record(self, session: Session, action: Logged, result: Result) -> bytes:
+        body = result.body
+        session.actions.append(action)
+        session.log_bytes += len(action) + len(body)
+        self.counts.steps += 1
+        if result.over:
+            self._end(session, "truncated" if result.truncated else "terminated")
+        elif len(session.actions) >= self.config.max_steps or session.log_bytes >= self.config.session_limit_bytes:
+            body = to_json({**from_json(body), "truncated": True, "success": False})
+            self._end(session, "truncated")
+        session.results.append(body)
+        return body
+
+    def _end(self, session: Session, outcome: Outcome) -> None:
+        session.outcome = outcome
+        session.let_go()
+        self.counts.ended(session.task.env, outcome)
+
+    def _fail(self, session: Session, error: GymError, outcome: Outcome) -> GymError:
+        error.session = session.id
+        if session.outcome is None and not session.closed:
+            session.failure = error
+            self._end(session, outcome)
+        return error
+
+    def _shown(self, session: Session) -> SessionState:
+        now = monotonic()
+        return SessionState(
+            session=session.id,
+            task=session.task,
+            index=len(session.actions),
+            over=session.outcome is not None,
+            outcome=session.outcome,
+            age_s=now - session.born,
+            idle_s=now - session.touched,
+            lease_s=self.config.lease_s,
+        )
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(min(self.config.lease_s / 4, 5.0))
+            silent_since = monotonic() - self.config.lease_s
+            for session in list(self._table.values()):
+                if session.touched < silent_since and session.playing is None and session.opening is None:
+                    self.close(session.id)
+                    self.counts.reaped += 1
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task that outlives whoever asked for it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # Read, so that an error whose asker has gone is not reported a second time.
+            task.exception()
+
+
+def _gym_error(error: Exception, session: str) -> GymError:
+    known = error if isinstance(error, GymError) else WorldFailed(str(error))
+    known.session = session
+    return known

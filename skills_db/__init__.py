@@ -1,0 +1,1 @@
+"""Memory: experiences and skills in SQL."""

@@ -1,0 +1,263 @@
+"""Experiences in and out of SQL: add, search, credit, prune.
+
+An experience's score is what it came with until it is first credited, and then the mean of what was credited.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from skills_db import blobs
+from skills_db.cluster import DELTA, Vectors, nearest
+from skills_db.database import Database
+from skills_db.embed import Embedder, Hashing
+from skills_db.episodes import insert_ignoring
+from skills_db.errors import BadRecord, UnknownRecord
+from skills_db.models import Cluster, Episode, Experience, Turn, Use
+from skills_db.types import Hit, NewExperience, Query
+
+__all__ = ["Experiences", "digest_of"]
+
+_CLUSTERS = cast(sa.Table, Cluster.__table__)
+_EXPERIENCES = cast(sa.Table, Experience.__table__)
+_USES = cast(sa.Table, Use.__table__)
+
+Vector = npt.NDArray[np.float32]
+
+
+def digest_of(env: str, kind: str, situation: str, advice: str) -> str:
+    """What makes two experiences the same one."""
+    whole = "\x1f".join((env, kind, situation, advice))
+    return hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()
+
+
+class Experiences:
+    """The four verbs over one database."""
+
+    def __init__(self, database: Database, embedder: Embedder | None = None, delta: float = DELTA) -> None:
+        self._database = database
+        self._embedder: Embedder = embedder or Hashing()
+        self._delta = delta
+        self._seen: dict[str, Vectors] = {}  # representatives by environment, read on at each search
+        self._lock = threading.Lock()
+
+    def add(self, items: Iterable[NewExperience]) -> list[int]:
+        """Keep experiences, all or none, and return their ids; one that is there already is taken up again if retired.
+
+        Raises BadRecord.
+        """
+        kept = list(items)
+        for item in kept:
+            _check(item)
+        with self._database.writing() as connection:
+            return self.insert(connection, kept)
+
+    def insert(self, connection: sa.Connection, items: Sequence[NewExperience]) -> list[int]:
+        """`add` within an open transaction, for items that were checked."""
+        vectors_ND = self._embedder.embed([item.situation for item in items])
+        representatives: dict[str, Vectors] = {}
+        ids = []
+        for item, vector in zip(items, vectors_ND, strict=True):
+            digest = digest_of(item.env, item.kind, item.situation, item.advice)
+            again = sa.update(_EXPERIENCES).where(_EXPERIENCES.c.digest == digest).values(retired=None)
+            found = connection.execute(again.returning(_EXPERIENCES.c.id)).scalar_one_or_none()
+            if found is None:
+                if item.env not in representatives:
+                    representatives[item.env] = self._clusters_of(connection, item.env)
+                cluster = self._cluster(connection, item.env, item.situation, vector, representatives[item.env])
+                found = self._insert_one(connection, item, digest, vector, cluster)
+            ids.append(int(found))
+        return ids
+
+    def search(self, query: Query) -> list[Hit]:
+        """The best of the situation's cluster; of a kind the cluster has none of, those of the nearest situations.
+
+        Skills come first, then failures. A hit's distance is 1 - cosine similarity, of its cluster's representative or
+        of its own situation.
+        """
+        vector_D = self._embedder.embed([query.situation])[0]
+        hits: list[Hit] = []
+        with self._database.reading() as connection:
+            with self._lock:
+                clusters = self._seen.setdefault(query.env, self._vectors(query.env))
+                clusters.read(connection)
+                at = nearest(vector_D, clusters.rows_ND)
+                cluster = int(clusters.ids[at[0]]) if at else 0
+            for kind, limit in (("skill", query.skills), ("failure", query.failures)):
+                if limit <= 0:
+                    continue
+                found: list[Hit] = []
+                if at is not None and at[1] >= self._delta:
+                    found = self._of_cluster(connection, cluster, kind, limit, 1.0 - at[1])
+                hits += found or self._by_vector(connection, query.env, kind, limit, vector_D)
+        return hits
+
+    def credit(self, ids: Sequence[int], reward: float, episode: str | None = None) -> None:
+        """Say what came of showing experiences `ids`: a row of `uses` each, and the running mean of their rewards.
+
+        With `episode`, the showings that were kept with its turns get the reward instead of a row of their own, once;
+        crediting them again changes nothing. Raises UnknownRecord for an id or episode that is not there, BadRecord.
+        """
+        if not math.isfinite(reward):
+            raise BadRecord(f"a credit of {reward} cannot be averaged: give a finite reward")
+        wanted = sorted(set(ids))
+        with self._database.writing() as connection:
+            known = connection.execute(
+                sa.select(_EXPERIENCES.c.id)
+                .where(_EXPERIENCES.c.id.in_(wanted))
+                .order_by(_EXPERIENCES.c.id)
+                .with_for_update()
+            ).scalars()
+            if missing := sorted(set(wanted) - set(known)):
+                raise UnknownRecord(f"no experience has the id {missing[0]}")
+            for id in wanted:
+                shown = 1 if episode is None else _settle(connection, id, episode, reward)
+                if episode is None:
+                    row = {"experience": id, "reward": reward, "created": datetime.now(UTC)}
+                    connection.execute(_USES.insert(), row)
+                if shown:
+                    count = _EXPERIENCES.c.shown
+                    earlier = sa.case((count == 0, 0.0), else_=_EXPERIENCES.c.score * count)
+                    connection.execute(
+                        sa.update(_EXPERIENCES)
+                        .where(_EXPERIENCES.c.id == id)
+                        .values(shown=count + shown, score=(earlier + reward * shown) / (count + shown))
+                    )
+
+    def prune(self, env: str, keep: int) -> int:
+        """Retire all but the `keep` best experiences of each kind of an environment and return how many those were."""
+        if keep < 0:
+            raise BadRecord(f"{keep} experiences cannot be kept: say 0 or more")
+        rank = (
+            sa.func.row_number()
+            .over(
+                partition_by=_EXPERIENCES.c.kind,
+                order_by=(_EXPERIENCES.c.score.desc(), _EXPERIENCES.c.shown.desc(), _EXPERIENCES.c.id.desc()),
+            )
+            .label("rank")
+        )
+        ranked = (
+            sa.select(_EXPERIENCES.c.id, rank)
+            .where(_EXPERIENCES.c.env == env, _EXPERIENCES.c.retired.is_(None))
+            .subquery()
+        )
+        with self._database.writing() as connection:
+            worst = connection.execute(sa.select(ranked.c.id).where(ranked.c.rank > keep)).scalars().all()
+            retire = sa.update(_EXPERIENCES).where(_EXPERIENCES.c.id == sa.bindparam("worst"))
+            if worst:
+                now = datetime.now(UTC)
+                connection.execute(retire.values(retired=now), [{"worst": id} for id in worst])
+        return len(worst)
+
+    def _clusters_of(self, connection: sa.Connection, env: str) -> Vectors:
+        if connection.dialect.name == "postgresql":
+            # One writer of an environment's clusters at a time: two would open the same cluster twice, and could commit
+            # their ids out of order.
+            lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"clusters {env}", 0))
+            connection.execute(sa.select(lock))
+        found = self._vectors(env)
+        found.read(connection)
+        return found
+
+    def _vectors(self, env: str) -> Vectors:
+        return Vectors(_CLUSTERS, env, self._embedder.name, self._embedder.dimensions)
+
+    def _cluster(self, connection: sa.Connection, env: str, situation: str, vector: Vector, known: Vectors) -> int:
+        at = nearest(vector, known.rows_ND)
+        if at is not None and at[1] >= self._delta:
+            return int(known.ids[at[0]])
+        row = {
+            "env": env,
+            "situation": situation,
+            "embedder": self._embedder.name,
+            "vector": blobs.pack_floats(vector),
+            "created": datetime.now(UTC),
+        }
+        id = int(connection.execute(_CLUSTERS.insert().returning(_CLUSTERS.c.id), row).scalar_one())
+        known.read(connection)
+        return id
+
+    def _insert_one(
+        self, connection: sa.Connection, item: NewExperience, digest: str, vector: Vector, cluster: int
+    ) -> int:
+        row = {
+            "digest": digest,
+            "env": item.env,
+            "kind": item.kind,
+            "situation": item.situation,
+            "advice": item.advice,
+            "level": item.level,
+            "first_score": item.score,
+            "score": item.score,
+            "shown": 0,
+            "cluster": cluster,
+            "embedder": self._embedder.name,
+            "vector": blobs.pack_floats(vector),
+            "episode": item.episode,
+            "turn": item.turn,
+            "created": datetime.now(UTC),
+        }
+        insert = insert_ignoring(connection, _EXPERIENCES, ["digest"]).returning(_EXPERIENCES.c.id)
+        found = connection.execute(insert, row).scalar_one_or_none()
+        if found is None:
+            found = connection.execute(sa.select(_EXPERIENCES.c.id).where(_EXPERIENCES.c.digest == digest)).scalar_one()
+        return int(found)
+
+    def _of_cluster(self, connection: sa.Connection, cluster: int, kind: str, limit: int, distance: float) -> list[Hit]:
+        query = (
+            sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.advice, _EXPERIENCES.c.score)
+            .where(_EXPERIENCES.c.cluster == cluster, _EXPERIENCES.c.kind == kind, _EXPERIENCES.c.retired.is_(None))
+            .order_by(_EXPERIENCES.c.score.desc(), _EXPERIENCES.c.id.desc())
+            .limit(limit)
+        )
+        return [_hit(row, kind, "cluster", distance) for row in connection.execute(query)]
+
+    def _by_vector(self, connection: sa.Connection, env: str, kind: str, limit: int, vector_D: Vector) -> list[Hit]:
+        query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.advice, _EXPERIENCES.c.score, _EXPERIENCES.c.vector).where(
+            _EXPERIENCES.c.env == env,
+            _EXPERIENCES.c.kind == kind,
+            _EXPERIENCES.c.retired.is_(None),
+            _EXPERIENCES.c.embedder == self._embedder.name,
+        )
+        rows = connection.execute(query).all()
+        if not rows:
+            return []
+        distance_N = 1.0 - np.stack([blobs.unpack_floats(row.vector) for row in rows]) @ vector_D
+        order = sorted(range(len(rows)), key=lambda i: (round(float(distance_N[i]), 6), -rows[i].score, -rows[i].id))
+        return [_hit(rows[i], kind, "vector", float(distance_N[i])) for i in order[:limit]]
+
+
+def _settle(connection: sa.Connection, experience: int, episode: str, reward: float) -> int:
+    """Give the reward to the episode's uncredited showings of an experience, and say how many there were."""
+    number = connection.execute(sa.select(Episode.number).where(Episode.id == episode)).scalar_one_or_none()
+    if number is None:
+        raise UnknownRecord(f"no episode has the id '{episode}'")
+    turns = sa.select(Turn.id).where(Turn.episode == number)
+    change = (
+        sa.update(_USES)
+        .where(_USES.c.experience == experience, _USES.c.reward.is_(None), _USES.c.turn.in_(turns))
+        .values(reward=reward)
+    )
+    return int(connection.execute(change).rowcount)
+
+
+def _check(item: NewExperience) -> None:
+    if item.kind not in ("skill", "failure"):
+        raise BadRecord(f"an experience is a 'skill' or a 'failure', not '{item.kind}'")
+    if not math.isfinite(item.score):
+        raise BadRecord(f"an experience of {item.env} has score {item.score}: a score is a finite number")
+    if not item.env or not item.advice.strip():
+        raise BadRecord("an experience needs an environment and some advice")
+
+
+def _hit(row: Any, kind: str, match: Literal["cluster", "vector"], distance: float) -> Hit:
+    return Hit(id=row.id, advice=row.advice, kind=kind, score=row.score, match=match, distance=max(0.0, distance))

@@ -1,0 +1,147 @@
+"""Full text over what policies were shown, what they did, and what was learned.
+
+A query is words and "quoted phrases"; all must occur, and a bare word also finds the words it begins. Anything else in
+it, unbalanced quotes and operators too, only parts words: no query is an error. Both engines cut words alike: letters,
+digits and what lies beyond ASCII, unstemmed, without regard to case.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, cast
+
+import sqlalchemy as sa
+
+from skills_db.models import Episode, Experience, Turn
+from skills_db.types import Found
+
+__all__ = ["KINDS", "find", "snippet_of", "terms"]
+
+Kind = Literal["observation", "action", "experience"]
+
+KINDS: tuple[Kind, ...] = ("observation", "action", "experience")
+
+_PIECE = re.compile(r'"([^"]*)"|([^\s"]+)')
+_WORD = re.compile(r"[^\W_]+")
+_LIMIT_WORDS = 64
+"""Beyond this many words a query is cut: nobody types more, and an engine's parser has a depth."""
+_SNIPPET_CHARS = 160
+
+_EPISODES = cast(sa.Table, Episode.__table__)
+_TURNS = cast(sa.Table, Turn.__table__)
+_EXPERIENCES = cast(sa.Table, Experience.__table__)
+_LESSON = (_EXPERIENCES.c.situation + sa.literal_column("' '") + _EXPERIENCES.c.advice).label("body")
+_PARTS_WORDS = r"'[\x01-/:-@[-`{-\x7f]+'"
+
+Terms = list[tuple[list[str], bool]]
+Query = sa.Select[Any]
+
+
+def terms(text: str) -> Terms:
+    """The query's terms: the words of each, and whether its last word stands for all that begin with it."""
+    found: Terms = []
+    count = 0
+    for phrase, bare in _PIECE.findall(text):
+        words = _WORD.findall(phrase or bare)[: _LIMIT_WORDS - count]
+        count += len(words)
+        if words:
+            found.append((words, not phrase))
+    return found
+
+
+def find(
+    connection: sa.Connection,
+    text: str,
+    *,
+    env: str | None = None,
+    kind: str | None = None,
+    run: str | None = None,
+    limit: int = 20,
+) -> list[Found]:
+    """What the words occur in, the best first, by each engine's own rank.
+
+    `kind` is one of KINDS. With `run`, experiences are those learned in the run's episodes.
+    """
+    wanted = terms(text)
+    if not wanted or limit <= 0:
+        return []
+    found: list[Found] = []
+    for each in KINDS:
+        if kind not in (None, each):
+            continue
+        query = _experiences(env, run) if each == "experience" else _turns(each, env, run)
+        ranked = (_rank_fts5 if connection.dialect.name == "sqlite" else _rank_tsvector)(query, each, wanted)
+        for row in connection.execute(ranked.limit(limit)):
+            snippet = snippet_of(row.body, wanted)
+            found.append(Found(each, str(row.id), row.position, row.env, row.key, snippet, float(row.rank)))
+    return sorted(found, key=lambda hit: -hit.rank)[:limit]
+
+
+def snippet_of(text: str, wanted: Terms) -> str:
+    """One line around the first word that was asked for, those words in [brackets]."""
+    text = " ".join(text.split())
+    whole = {word.lower() for words, prefix in wanted for word in (words[:-1] if prefix else words)}
+    starts = tuple(words[-1].lower() for words, prefix in wanted if prefix)
+    hits = [
+        match
+        for match in _WORD.finditer(text)
+        if match[0].lower() in whole or (starts and match[0].lower().startswith(starts))
+    ]
+    begin = max(0, hits[0].start() - _SNIPPET_CHARS // 4) if hits else 0
+    begin = text.rfind(" ", 0, begin) + 1
+    end = begin + _SNIPPET_CHARS
+    end = len(text) if end >= len(text) else max(text.rfind(" ", begin, end), hits[0].end() if hits else begin) or end
+    pieces, at = [], begin
+    for match in hits:
+        if match.end() <= end:
+            pieces += [text[at : match.start()], "[", match[0], "]"]
+            at = match.end()
+    return ("…" if begin else "") + "".join(pieces) + text[at:end] + ("…" if end < len(text) else "")
+
+
+def _turns(column: str, env: str | None, run: str | None) -> Query:
+    body = _TURNS.c[column].label("body")
+    query = sa.select(_EPISODES.c.id, _TURNS.c.position, _EPISODES.c.env, _EPISODES.c.key, body)
+    query = query.join_from(_TURNS, _EPISODES, _EPISODES.c.number == _TURNS.c.episode)
+    if env is not None:
+        query = query.where(_EPISODES.c.env == env)
+    return query if run is None else query.where(_EPISODES.c.run == run)
+
+
+def _experiences(env: str | None, run: str | None) -> Query:
+    key = _EXPERIENCES.c.kind.label("key")
+    query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.turn.label("position"), _EXPERIENCES.c.env, key, _LESSON)
+    if env is not None:
+        query = query.where(_EXPERIENCES.c.env == env)
+    if run is not None:
+        query = query.where(_EXPERIENCES.c.episode.in_(sa.select(_EPISODES.c.id).where(_EPISODES.c.run == run)))
+    return query
+
+
+def _rank_fts5(query: Query, kind: str, wanted: Terms) -> Query:
+    match = " AND ".join('"' + " ".join(words) + '"' + ("*" if prefix else "") for words, prefix in wanted)
+    table = _EXPERIENCES if kind == "experience" else _TURNS
+    name: sa.ColumnElement[Any] = sa.literal_column(f"{table.name}_fts")
+    index = sa.table(f"{table.name}_fts", sa.column("rowid"))
+    asked = match if kind == "experience" else f"{{{kind}}} : ({match})"
+    rank = (-sa.func.bm25(name)).label("rank")
+    query = query.add_columns(rank).where(index.c.rowid == table.c.id, name.op("MATCH")(asked))
+    return query.order_by(rank.desc(), table.c.id.desc())
+
+
+def _rank_tsvector(query: Query, kind: str, wanted: Terms) -> Query:
+    def operand(words: list[str], prefix: bool) -> str:
+        # Letters and digits alone stand between these quotes, so nothing in them can end them.
+        return "('" + "' <-> '".join(words) + "'" + (":*" if prefix else "") + ")"
+
+    table = _EXPERIENCES if kind == "experience" else _TURNS
+    text: Any = _LESSON.element if kind == "experience" else _TURNS.c[kind]
+    # The index's expression, constant by constant: bound parameters in it would hide the index from the planner.
+    simple: Any = sa.literal_column("'simple'::regconfig")
+    parted = sa.func.regexp_replace(
+        text, sa.literal_column(_PARTS_WORDS), sa.literal_column("' '"), sa.literal_column("'g'")
+    )
+    words = sa.func.to_tsvector(simple, parted)
+    asked = sa.func.to_tsquery(simple, " & ".join(operand(*term) for term in wanted))
+    rank = sa.func.ts_rank(words, asked).label("rank")
+    return query.add_columns(rank).where(words.op("@@")(asked)).order_by(rank.desc(), table.c.id.desc())

@@ -1,0 +1,44 @@
+"""What a memory holds, counted."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from skills_db.models import Base, Episode
+from skills_db.types import EnvStat, Stats
+
+__all__ = ["read_stats"]
+
+
+def read_stats(connection: sa.Connection) -> Stats:
+    """Rows of each table, and how each environment has gone."""
+    tables = sorted(Base.metadata.tables.values(), key=lambda table: table.name)
+    rows = {
+        table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() for table in tables
+    }
+    valid = sa.func.count(Episode.reward)
+    won = sa.func.sum(sa.case((sa.and_(Episode.success, Episode.reward.is_not(None)), 1), else_=0))
+    query = (
+        sa.select(
+            Episode.env,
+            sa.func.count().label("episodes"),
+            valid.label("valid"),
+            won.label("won"),
+            sa.func.avg(Episode.reward).label("reward"),
+            sa.func.avg(Episode.turns).label("turns"),
+        )
+        .group_by(Episode.env)
+        .order_by(Episode.env)
+    )
+    envs = [
+        EnvStat(
+            env=row.env,
+            episodes=row.episodes,
+            valid=row.valid,
+            success=row.won / row.valid if row.valid else None,
+            reward=row.reward,
+            turns=float(row.turns),
+        )
+        for row in connection.execute(query)
+    ]
+    return Stats(rows=rows, envs=envs)

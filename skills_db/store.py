@@ -1,0 +1,256 @@
+"""Memory's one door: open it by URL, write and read plain records.
+
+Each verb is one transaction; whatever goes wrong raises a StoreError and leaves what was there. A Store may be shared
+by threads; each process opens its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import sqlalchemy as sa
+
+from skills_db import episodes as _episodes
+from skills_db import exchange as _exchange
+from skills_db import migrate as _migrate
+from skills_db import records as _records
+from skills_db import search as _search
+from skills_db import stats as _stats
+from skills_db.database import Database, connect
+from skills_db.embed import Embedder
+from skills_db.errors import BadRecord, StoreOlder
+from skills_db.experiences import Experiences
+from skills_db.models import Run
+from skills_db.types import (
+    EpisodeRow,
+    ExperienceRow,
+    Found,
+    Hit,
+    NewEpisode,
+    NewExperience,
+    Query,
+    RunRow,
+    SkillRow,
+    Stats,
+    TaskStat,
+)
+
+__all__ = ["Store", "default_url", "open_store"]
+
+
+def default_url() -> str:
+    """`$TURNHALLE_DB`, or a file under the user's data directory (`$XDG_DATA_HOME`, else `~/.local/share`)."""
+    named = os.environ.get("TURNHALLE_DB", "")
+    if named:
+        return named
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return f"sqlite:///{data / 'turnhalle' / 'turnhalle.db'}"
+
+
+def open_store(url: str | None = None, *, create: bool = True, readonly: bool = False, migrate: bool = True) -> Store:
+    """Open the memory at `url` (`sqlite:///PATH`, a plain path, `postgresql://…`; None: `default_url()`).
+
+    An older schema is brought up to date where `migrate` allows it and the store is not `readonly`. Raises
+    StoreUnreachable (nothing there and `create` is false, no server, an unknown scheme), NotAStore, StoreNewer,
+    StoreOlder, StoreReadOnly, StoreBusy.
+    """
+    database = connect(default_url() if url is None else url, create=create, readonly=readonly)
+    try:
+        with database.reading() as connection:
+            found = _migrate.current(connection, database.where)
+        if found != _migrate.head():
+            if readonly or not migrate:
+                raise StoreOlder(
+                    f"{database.where} has schema {found} and this code wants {_migrate.head()}: run `skills migrate`"
+                )
+            with database.writing() as connection:
+                _migrate.migrate(connection, database.where)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database)
+
+
+class Store:
+    """An open memory. Made by `open_store`."""
+
+    def __init__(self, database: Database, embedder: Embedder | None = None) -> None:
+        self._database = database
+        self._experiences = Experiences(database, embedder)
+
+    @property
+    def where(self) -> str:
+        """The database's URL, without a password."""
+        return self._database.where
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._database.dialect
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back; idempotent. Every later verb raises StoreClosed."""
+        self._database.close()
+
+    def add_run(self, name: str, config: Mapping[str, Any]) -> str:
+        """Begin a run and return its id. Raises BadRecord where `config` is not JSON."""
+        began = datetime.now(UTC)
+        run = f"{began:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        with self._database.writing() as connection:
+            connection.execute(
+                sa.insert(Run), {"id": run, "name": name, "created": began, "config": as_json(config, f"run '{name}'")}
+            )
+        return run
+
+    def runs(self, limit: int | None = None) -> list[RunRow]:
+        """Runs, the newest first."""
+        with self._database.reading() as connection:
+            return _episodes.list_runs(connection, limit)
+
+    def add_episode(self, run: str, episode: NewEpisode) -> bool:
+        """Keep an episode; False where its id was there already. Raises BadRecord."""
+        return self.add_episodes([(run, episode)]) == 1
+
+    def add_episodes(
+        self,
+        pairs: Sequence[tuple[str, NewEpisode]],
+        advantages: Sequence[tuple[str, Sequence[float | None]]] = (),
+    ) -> int:
+        """Keep (run, episode) pairs, then set advantages by episode id; how many episodes were not there before.
+
+        One transaction, all or none. Raises BadRecord, UnknownRecord.
+        """
+        for _, episode in pairs:
+            _episodes.check_episode(episode)
+        with self._database.writing() as connection:
+            added = _episodes.add_episodes(connection, pairs)
+            for id, values in advantages:
+                _episodes.set_advantages(connection, id, values)
+        return added
+
+    def set_advantages(self, episode_id: str, advantages: Sequence[float | None]) -> None:
+        """Write (T,) advantages to an episode's turns. Raises UnknownRecord, BadRecord."""
+        self.add_episodes([], [(episode_id, advantages)])
+
+    def episodes(
+        self,
+        *,
+        run: str | None = None,
+        env: str | None = None,
+        split: str | None = None,
+        step: int | None = None,
+        success: bool | None = None,
+        limit: int | None = 100,
+        offset: int = 0,
+        newest: bool = True,
+    ) -> list[EpisodeRow]:
+        """Episodes without their turns, the newest first or in the order of writing; None does not filter."""
+        with self._database.reading() as connection:
+            return _episodes.list_episodes(
+                connection,
+                run=run,
+                env=env,
+                split=split,
+                step=step,
+                success=success,
+                limit=limit,
+                offset=offset,
+                newest=newest,
+            )
+
+    def episode(self, episode_id: str) -> NewEpisode:
+        """One episode with its turns and tokens. Raises UnknownRecord."""
+        with self._database.reading() as connection:
+            return _episodes.read_episode(connection, episode_id)
+
+    def task_stats(self, run: str | None = None, env: str | None = None) -> list[TaskStat]:
+        """How each task has gone, in one run or over all of them."""
+        with self._database.reading() as connection:
+            return _episodes.read_task_stats(connection, run, env)
+
+    def add(self, items: Iterable[NewExperience]) -> list[int]:
+        """Keep experiences, all or none; one that is there already keeps its id. Raises BadRecord."""
+        return self._experiences.add(items)
+
+    def search(self, query: Query) -> list[Hit]:
+        """What to show in a situation: the best of its cluster, else of the nearest situations."""
+        return self._experiences.search(query)
+
+    def credit(self, ids: Sequence[int], reward: float, episode: str | None = None) -> None:
+        """Say what came of showing experiences, in `episode` where it is kept. Raises UnknownRecord, BadRecord."""
+        self._experiences.credit(ids, reward, episode)
+
+    def prune(self, env: str, keep: int) -> int:
+        """Retire all but the `keep` best experiences of each kind; how many those were."""
+        return self._experiences.prune(env, keep)
+
+    def find(
+        self, text: str, *, env: str | None = None, kind: str | None = None, run: str | None = None, limit: int = 20
+    ) -> list[Found]:
+        """Full text over observations, actions and experiences. Raises BadRecord for an unknown `kind`."""
+        if kind is not None and kind not in _search.KINDS:
+            raise BadRecord(f"nothing is of kind '{kind}': say {', '.join(_search.KINDS)}")
+        with self._database.reading() as connection:
+            return _search.find(connection, text, env=env, kind=kind, run=run, limit=limit)
+
+    def export_lines(self, *, env: str | None = None, run: str | None = None, episodes: bool = True) -> Iterator[str]:
+        """The library as JSON lines, for `import_lines`; narrowed by environment or run, or without episodes."""
+        return _exchange.export_lines(self._database, env=env, run=run, episodes=episodes)
+
+    def import_lines(self, lines: Iterable[bytes], name: str = "the file") -> dict[str, int]:
+        """Read exported lines, all or none; how many of each type were new. Raises BadRecord with the line's number."""
+        return _exchange.import_lines(self._database, self._experiences, lines, name)
+
+    def stats(self) -> Stats:
+        """What there is: rows of each table, and how each environment has gone."""
+        with self._database.reading() as connection:
+            return _stats.read_stats(connection)
+
+    def resolve(self, prefix: str) -> tuple[str, str]:
+        """(`run` | `episode` | `experience` | `skill`, its whole id) of what an id or its beginning names.
+
+        Raises UnknownRecord where nothing or more than one thing begins so.
+        """
+        with self._database.reading() as connection:
+            return _records.resolve(connection, prefix)
+
+    def run(self, run_id: str) -> RunRow:
+        """One run. Raises UnknownRecord."""
+        with self._database.reading() as connection:
+            return _records.read_run(connection, run_id)
+
+    def experience(self, experience_id: int) -> ExperienceRow:
+        """One experience, retired or not. Raises UnknownRecord."""
+        with self._database.reading() as connection:
+            return _records.read_experience(connection, experience_id)
+
+    def skill(self, name: str) -> SkillRow:
+        """One skill with its versions. Raises UnknownRecord."""
+        with self._database.reading() as connection:
+            return _records.read_skill(connection, name)
+
+
+def as_json(config: Mapping[str, Any], whose: str) -> dict[str, Any]:
+    """The configuration as JSON holds it. Raises BadRecord."""
+    try:
+        loaded: dict[str, Any] = json.loads(json.dumps(dict(config), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise BadRecord(
+            f"the configuration of {whose} is not JSON ({error}): give plain numbers, text, lists"
+        ) from error
+    return loaded

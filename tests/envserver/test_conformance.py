@@ -1,0 +1,16 @@
+"""Every environment on the shelf keeps every rule."""
+
+import pytest
+
+from envserver import Env, plugins
+from envserver.check import check
+
+
+@pytest.mark.parametrize("name", plugins.names("envserver.envs"))
+def test_an_environment_keeps_the_rules(name):
+    try:
+        env_class = plugins.load("envserver.envs", name, Env, extras={"textworld": "textworld"})
+    except plugins.NoSuchPlugin as error:
+        pytest.skip(str(error))
+    findings = check(env_class, tasks_per_split=1, steps=12)
+    assert not findings, "\n".join(f"{finding.rule} [{finding.key}]: {finding.detail}" for finding in findings)

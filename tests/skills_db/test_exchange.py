@@ -1,0 +1,145 @@
+"""A library out of one database and into another, on both engines."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from test_store import an_episode, growing_turns
+
+from skills_db.errors import BadRecord
+from skills_db.models import Experience, Skill, SkillVersion, Use
+from skills_db.store import Store, open_store
+from skills_db.types import NewExperience
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    store.add([NewExperience("keydoor", "elsewhere", "look", "failure", 0.0, episode="e9", turn=4)])
+    one, two = store.add(
+        [
+            NewExperience("textworld", "a locked drawer", "find the key", "skill", 1.0, level="principle"),
+            NewExperience("textworld", "a locked drawer", "leave it", "failure", 0.5),
+        ]
+    )
+    run, other = store.add_run("first", {"seed": 1}), store.add_run("second", {})
+    turns = growing_turns(5)
+    shown = type(turns[0])("o", "t", "a", 0.0, used=(two, one), kind="summary")
+    store.add_episode(run, an_episode("e1", turns=[*turns, shown]))
+    store.add_episode(run, an_episode("e2", reward=None, stop="error", error="the world broke", turns=[]))
+    store.add_episode(other, an_episode("e3", env="keydoor", seed=-5))
+    store.set_advantages("e1", [0.5, None, 0.0, 1.0, 2.0, -1.0])
+    store.credit([one], 0.25)
+    store.credit([one, two], 1.0, episode="e1")
+    store.prune("textworld", 0)
+    store.add([NewExperience("textworld", "a locked drawer", "find the key", "skill", 1.0)])
+    when = datetime(2026, 1, 2, tzinfo=UTC)
+    with store._database.writing() as connection:
+        skill = {"id": 1, "name": "unlock", "category": "textworld", "description": "d", "created": when}
+        connection.execute(sa.insert(Skill), skill)
+        version = {"skill": 1, "body": "# Unlock", "digest": "x", "created": when}
+        connection.execute(sa.insert(SkillVersion), {"id": 1, "version": 1, "parent": None, **version})
+        second = {**version, "body": "# Unlock better", "digest": "y"}
+        connection.execute(sa.insert(SkillVersion), {"id": 2, "version": 2, "parent": 1, **second})
+        connection.execute(sa.insert(Use), {"skill_version": 2, "reward": 0.5, "created": when})
+        connection.execute(sa.insert(Use), {"skill_version": 1, "turn": 2, "created": when})
+    return store
+
+
+def raw(lines: list[str]) -> list[bytes]:
+    return [line.encode() for line in lines]
+
+
+def test_a_library_is_the_same_after_a_journey(filled: Store, tmp_path: Path) -> None:
+    lines = list(filled.export_lines())
+    with open_store(str(tmp_path / "other.db")) as other:
+        other.add([NewExperience("somewhere", "x", "so that numbers differ", "skill", 1.0)])
+        assert other.import_lines(raw(lines)) == {"run": 2, "experience": 3, "skill": 1, "episode": 3}
+        again = list(other.export_lines())
+        assert [line for line in again if "so that numbers differ" not in line] == lines
+        assert other.episode("e1").turns[4] == filled.episode("e1").turns[4]
+        assert other.task_stats() == filled.task_stats()
+        hits = other.find('"locked drawer" find')
+        assert [hit.kind for hit in hits] == ["experience"]
+
+
+def test_the_same_file_twice_changes_nothing(filled: Store) -> None:
+    lines = list(filled.export_lines())
+    assert set(filled.import_lines(raw(lines)).values()) == {0}
+    assert list(filled.export_lines()) == lines
+
+
+def test_an_export_is_narrowed_and_can_still_be_read(filled: Store, tmp_path: Path) -> None:
+    run = next(row.id for row in filled.runs() if row.name == "first")
+
+    def counted(**wanted: object) -> dict[str, int]:
+        lines = list(filled.export_lines(**wanted))  # type: ignore[arg-type]
+        with open_store(str(tmp_path / f"{len(list(tmp_path.iterdir()))}-x.db")) as other:
+            return other.import_lines(raw(lines))
+
+    assert counted(run=run) == {"run": 1, "experience": 2, "skill": 1, "episode": 2}
+    assert counted(env="keydoor") == {"run": 1, "experience": 1, "skill": 0, "episode": 1}
+    assert counted(env="textworld", run=run)["episode"] == 2
+    assert counted(episodes=False) == {"run": 0, "experience": 3, "skill": 1, "episode": 0}
+
+
+def broken(line: str, **changes: object) -> str:
+    return json.dumps({**json.loads(line), **changes})
+
+
+def test_a_bad_line_is_named_by_its_number_and_nothing_is_kept(filled: Store, tmp_path: Path) -> None:
+    lines = list(filled.export_lines())
+    last = len(lines)
+    episode = json.loads(lines[-1])
+    turn = episode["turns"][0]
+    cases = [
+        ("{", "Invalid JSON"),
+        ("[1]", "should be an object"),
+        ('{"type": "dream"}', "does not match any of the expected tags"),
+        (broken(lines[-1], sead=1), "sead: Extra inputs"),
+        (broken(lines[-1], reward="lots"), "reward: Input should be a valid number"),
+        (broken(lines[-1], run="nowhere"), "belongs to run 'nowhere'"),
+        (broken(lines[-1], turns=[{**turn, "sample_ids": "!!"}]), "Only base64 data"),
+        (broken(lines[-1], turns=[{**turn, "sample_ids": "AAA="}]), "multiple of element size"),
+        (broken(lines[-1], turns=[{**turn, "logprobs": ""}, {**turn, "logprobs": "AAAAAA=="}]), "4 sampled ids and 1"),
+        (broken(lines[-1], turns=[{**turn, "prompt_shared": 7}]), "shares 7 ids with 0 before it"),
+        (broken(lines[-1], turns=[{**turn, "used": [{"experience": "beef"}]}]), "experience beef was shown"),
+        (broken(lines[-1], turns=[{**turn, "used": [{"skill": "x", "version": 1}]}]), "version 1 of skill 'x'"),
+        (broken(lines[-1], reward=float("nan")), "reward: Input should be a finite number"),
+        ("\xff\xfe", "Invalid JSON"),
+        (lines[0], "the first line, and it alone"),
+    ]
+    with open_store(str(tmp_path / "other.db")) as other:
+        for bad, reason in cases:
+            with pytest.raises(BadRecord, match=rf"^line {last} of it cannot be kept: .*{reason}"):
+                other.import_lines([*raw(lines[:-1]), bad.encode("latin-1")], "it")
+            assert set(other.stats().rows.values()) == {0}
+
+
+def test_what_is_no_exported_library_is_refused(store: Store) -> None:
+    with pytest.raises(BadRecord, match="is empty"):
+        store.import_lines([])
+    with pytest.raises(BadRecord, match="line 1 of the file"):
+        store.import_lines(
+            [b'{"type": "run", "id": "r", "name": "n", "created": "2026-01-01T00:00:00Z", "config": {}}']
+        )
+    with pytest.raises(BadRecord, match=r"line 1 of the file cannot be kept: library\.format"):
+        store.import_lines([b'{"type": "library", "format": 2, "schema_revision": "0001"}'])
+
+
+def test_an_imported_experience_keeps_its_standing(filled: Store, tmp_path: Path) -> None:
+    lines = raw(list(filled.export_lines()))
+
+    def standing(store: Store) -> list[tuple[object, ...]]:
+        table = Experience.__table__
+        columns = [table.c[name] for name in ("advice", "score", "first_score", "shown", "created", "retired", "level")]
+        with store._database.reading() as connection:
+            return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(table.c.id))]
+
+    with open_store(str(tmp_path / "other.db")) as other:
+        other.import_lines(lines)
+        assert standing(other) == standing(filled)
+    assert [row[1:4] for row in standing(filled)] == [(0.0, 0.0, 0), (0.625, 1.0, 2), (1.0, 0.5, 1)]

@@ -1,0 +1,272 @@
+"""An algorithm: hooks with GRPO's answer as default; a paper's file overrides only what the paper changes.
+
+A step of the loop: `choose` tasks, play them, `admit` groups, `advantages` of the admitted ones, rows in minibatches,
+`prepare` once over all of them, then `update` once a minibatch and epoch.
+
+A *sequence* is an episode: all its sampled tokens, over all its rows. So group statistics, sequence means and sequence
+ratios are the same whether a context keeps an episode in one row or cuts it into many.
+
+Shape suffixes: `N` groups of a step, `G` episodes of a group, `T` turns, `B` rows, `L` tokens of a row, `E` episodes of
+a batch. Log-probabilities in nats.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from agents.types import Episode
+from envserver.schema import Task
+from trainers.batch import Batch
+
+if TYPE_CHECKING:
+    from trainers.learner import Learner
+    from trainers.tasks import TaskPool
+
+__all__ = [
+    "MAX_LOG_RATIO_NATS",
+    "Algorithm",
+    "AlgorithmConfig",
+    "Forward",
+    "Group",
+    "Metrics",
+    "Need",
+    "alike",
+    "episode_sums",
+    "log_ratios",
+    "masked_mean",
+]
+
+Metrics = dict[str, float]
+Need = Literal["entropy", "reference", "value", "greedy"]
+
+MAX_LOG_RATIO_NATS = 20.0
+"""Log-ratios are cut here, so that their exponential stays finite in float32 and a broken token cannot make a NaN."""
+
+
+@dataclass(slots=True)
+class Group:
+    """G episodes of one task; an episode that is not valid is already left out."""
+
+    task: Task
+    episodes: list[Episode]
+    rewards: list[list[float]]
+    """[G][T] shaped rewards."""
+
+    @property
+    def returns(self) -> list[float]:
+        """[G] sum of the shaped rewards of each episode."""
+        return [sum(row) for row in self.rewards]
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """What one forward pass over a Batch gives. Nats; None unless the algorithm `needs` it."""
+
+    logp_BL: Tensor
+    """Differentiable; of the distribution that was sampled from (temperature applied)."""
+    entropy_BL: Tensor | None = None
+    """Differentiable where the loss has an entropy bonus."""
+    reference_BL: Tensor | None = None
+    """Log-probabilities under the frozen reference policy."""
+    value_BL: Tensor | None = None
+    """Differentiable; the critic's value of the state before ids[b, t] is sampled."""
+    greedy_BL: Tensor | None = None
+    """bool; True where the sampled id is the likeliest one."""
+
+
+class AlgorithmConfig(BaseModel):
+    """Settings every algorithm has; the defaults are the paper's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str = "grpo"
+    """The algorithm's registry name."""
+    clip_low: float = Field(0.2, ge=0)
+    """The importance ratio is clipped below 1 - clip_low; 1 or more never clips."""
+    clip_high: float = Field(0.2, ge=0)
+    """The importance ratio is clipped above 1 + clip_high."""
+    kl: float = Field(0.0, ge=0)
+    """Weight of the k3 estimate of KL(policy || reference) in the loss; 0 keeps no reference model."""
+    entropy: float = 0.0
+    """Weight of the mean entropy, in nats, that is added to the objective."""
+    aggregate: Literal["sequence", "token", "constant"] = "token"
+    """Mean over sequences of token means; mean over all tokens; or the token sum over `constant_tokens` a sequence."""
+    constant_tokens: int = Field(1024, gt=0)
+    """Divisor of `aggregate = "constant"`, in tokens."""
+    epochs: int = Field(1, ge=1)
+    """Passes over the episodes of a step."""
+    minibatches: int = Field(1, ge=1)
+    """Optimizer steps a pass; more than one makes the later ones off-policy."""
+    max_draws: int = Field(1, ge=1)
+    """Times at most that tasks are drawn in a step to replace groups that were not admitted."""
+
+
+class Algorithm:
+    """GRPO's answer to every hook. See `grpo.py` for the paper."""
+
+    Config: ClassVar[type[AlgorithmConfig]] = AlgorithmConfig
+    needs_critic: ClassVar[bool] = False
+    raw_credit: ClassVar[bool] = False
+    """True where `advantages` gives rewards that `prepare` turns into advantages; a 0 then says nothing yet."""
+    pools_episodes: ClassVar[bool] = False
+    """True where `loss` reads all rows of an episode at once, whatever `aggregate` says."""
+
+    def __init__(self, config: AlgorithmConfig, pool: TaskPool) -> None:
+        self.config = config
+        self.pool = pool
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What a forward pass of `update` gives beside the log-probabilities."""
+        wanted: set[Need] = set()
+        if self.config.entropy:
+            wanted.add("entropy")
+        if self.config.kl:
+            wanted.add("reference")
+        if self.needs_critic:
+            wanted.add("value")
+        return frozenset(wanted)
+
+    @property
+    def keeps(self) -> frozenset[Need]:
+        """What the learner must be able to give: what `update` needs, and `prepare`."""
+        return self.needs
+
+    @property
+    def together(self) -> Literal["row", "episode"]:
+        """What a batch holds whole: with "episode", all rows of an episode lie in one batch."""
+        return "episode" if self.pools_episodes or self.config.aggregate != "token" else "row"
+
+    @property
+    def skips_zero(self) -> bool:
+        """Whether an episode whose advantages are all 0 has no gradient, so that its rows need no forward pass."""
+        return not (self.raw_credit or self.needs)
+
+    def choose(self, n: int) -> list[Task]:
+        """The next n tasks to play: uniform, without repeats while there are enough."""
+        return self.pool.draw(n)
+
+    def admit(self, group: Group) -> bool:
+        """Whether a finished group is trained on."""
+        return True
+
+    def advantages(self, groups: Sequence[Group]) -> list[list[list[float]]]:
+        """[N][G][T]: the `scores` of each group's returns, on each turn."""
+        return [
+            [[score] * len(rewards) for score, rewards in zip(self.scores(group.returns), group.rewards, strict=True)]
+            for group in groups
+        ]
+
+    def scores(self, returns: list[float]) -> list[float]:
+        """[G] -> [G]: (return - mean) / (std + 1e-6) of one group; 0 where there is nothing to compare with."""
+        if alike(returns):
+            return [0.0] * len(returns)
+        mean, std = statistics.fmean(returns), statistics.stdev(returns)
+        return [(value - mean) / (std + 1e-6) for value in returns]
+
+    def prepare(self, learner: Learner, batches: Sequence[Batch]) -> list[Batch]:
+        """All batches of a step, once before its first update, as many and in the same order: for what needs both the
+        whole step and the learner, such as a critic's advantages."""
+        return list(batches)
+
+    def loss(self, forward: Forward, batch: Batch) -> tuple[Tensor, Metrics]:
+        """Scalar to be minimised: the clipped surrogate with optional KL and entropy terms."""
+        return self.clipped(log_ratios(forward, batch), forward, batch)
+
+    def clipped(self, log_ratio_BL: Tensor, forward: Forward, batch: Batch) -> tuple[Tensor, Metrics]:
+        """The loss of `min(r A, clip(r) A)` for the ratios whose logarithms these are."""
+        ratio_BL = log_ratio_BL.exp()
+        clipped_BL = ratio_BL.clamp(1 - self.config.clip_low, 1 + self.config.clip_high)
+        surrogate_BL = torch.minimum(ratio_BL * batch.advantage_BL, clipped_BL * batch.advantage_BL)
+        cut_BL = surrogate_BL < ratio_BL * batch.advantage_BL
+        return self.regularised(-surrogate_BL, forward, batch, self.watched(log_ratio_BL, cut_BL, batch))
+
+    def watched(self, log_ratio_BL: Tensor, cut_BL: Tensor, batch: Batch) -> Metrics:
+        """What every policy loss reports: how far the policy is from the one that sampled, and how much is cut."""
+        log_ratio_BL = log_ratio_BL.detach()
+        ratio_BL = log_ratio_BL.exp()
+        return {
+            "policy/ratio_mean": masked_mean(ratio_BL, batch.mask_BL),
+            "policy/clip_frac": masked_mean(cut_BL.float(), batch.mask_BL),
+            "policy/kl_behaviour_nats": masked_mean(ratio_BL - 1 - log_ratio_BL, batch.mask_BL),
+        }
+
+    def regularised(self, loss_BL: Tensor, forward: Forward, batch: Batch, metrics: Metrics) -> tuple[Tensor, Metrics]:
+        """Adds KL and entropy terms to a per-token loss and aggregates it to a scalar."""
+        if self.config.kl and forward.reference_BL is not None:
+            gap_BL = (forward.reference_BL - forward.logp_BL).masked_fill(~batch.mask_BL, 0.0)
+            gap_BL = gap_BL.clamp(-MAX_LOG_RATIO_NATS, MAX_LOG_RATIO_NATS)
+            kl_BL = gap_BL.exp() - gap_BL - 1  # k3, Schulman 2020: unbiased, never negative
+            loss_BL = loss_BL + self.config.kl * kl_BL
+            metrics["policy/kl_reference_nats"] = masked_mean(kl_BL.detach(), batch.mask_BL)
+        if self.config.entropy and forward.entropy_BL is not None:
+            loss_BL = loss_BL - self.config.entropy * forward.entropy_BL
+        loss = self.aggregated(loss_BL, batch)
+        metrics["loss/policy"] = float(loss.detach())
+        return loss, metrics
+
+    def weight(self, batch: Batch) -> int:
+        """What `aggregated` divides by: the sampled tokens, or the episodes, of a batch.
+
+        A batch's `scale` is its weight over its minibatch's. Then any cut of a minibatch into batches has the gradient
+        of the whole, whatever the `aggregate`.
+        """
+        return batch.sampled_tokens if self.config.aggregate == "token" else len(torch.unique(batch.episode_B))
+
+    def aggregated(self, loss_BL: Tensor, batch: Batch) -> Tensor:
+        """(B, L) -> scalar, by `aggregate`; positions that were not sampled count nowhere."""
+        loss_BL = loss_BL.masked_fill(~batch.mask_BL, 0.0)
+        divisor = max(self.weight(batch), 1)
+        if self.config.aggregate == "token":
+            return loss_BL.sum() / divisor
+        if self.config.aggregate == "constant":
+            return loss_BL.sum() / (self.config.constant_tokens * divisor)
+        sums_E, _ = episode_sums(loss_BL, batch)
+        tokens_E, _ = episode_sums(batch.mask_BL.to(loss_BL.dtype), batch)
+        return (sums_E / tokens_E.clamp(min=1)).sum() / divisor
+
+    def update(self, learner: Learner, batches: Sequence[Batch]) -> Metrics:
+        """One optimizer step over the batches of a minibatch.
+
+        Metrics are means over the sampled tokens, but `loss/*`: they are the minibatch's loss.
+        """
+        total: Metrics = {}
+        tokens = max(sum(batch.sampled_tokens for batch in batches), 1)
+        for batch in batches:
+            loss, metrics = self.loss(learner.forward(batch, self.needs), batch)
+            learner.backward(loss * batch.scale)
+            for name, value in metrics.items():
+                share = batch.scale if name.startswith("loss/") else batch.sampled_tokens / tokens
+                total[name] = total.get(name, 0.0) + value * share
+        total.update(learner.step())
+        return total
+
+
+def alike(returns: Sequence[float]) -> bool:
+    """Whether there is nothing to compare: fewer than two returns, or all equal but for rounding."""
+    return len(returns) < 2 or max(returns) - min(returns) < 1e-9
+
+
+def log_ratios(forward: Forward, batch: Batch) -> Tensor:
+    """(B, L): log(policy / the policy that sampled), cut at MAX_LOG_RATIO_NATS; 0 where mask is False."""
+    gap_BL = (forward.logp_BL - batch.behaviour_BL).masked_fill(~batch.mask_BL, 0.0)
+    return gap_BL.clamp(-MAX_LOG_RATIO_NATS, MAX_LOG_RATIO_NATS)
+
+
+def episode_sums(values_BL: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Sums over the sampled tokens of each episode, (E,), and the index (B,) of each row's episode among them."""
+    episodes_E, index_B = torch.unique(batch.episode_B, return_inverse=True)
+    rows_B = values_BL.masked_fill(~batch.mask_BL, 0.0).sum(1)
+    return rows_B.new_zeros(len(episodes_E)).index_add(0, index_B, rows_B), index_B
+
+
+def masked_mean(values_BL: Tensor, mask_BL: Tensor) -> float:
+    """Mean over the positions where mask is True; 0 where there are none."""
+    return float(values_BL.masked_fill(~mask_BL, 0.0).sum() / mask_BL.sum().clamp(min=1))

@@ -1,0 +1,317 @@
+"""The command `trainer`: train, sft, eval, replay, plot, runs, config, algorithms, bench, demo.
+
+Nothing heavy is imported before a command needs it. An error is one sentence on stderr: exit 2 for misuse, 1 for
+failure, 130 after Ctrl-C, which leaves a run that `--resume` continues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from trainers.config import RunConfig
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Learning.")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A run's TOML file, or the directory of a run.")]
+Pairs = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings on top of the file.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but the result.")]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; never returns."""
+    asked = sys.argv[1:] if argv is None else argv
+    args = [arg for arg in asked if arg != "--debug"]
+    try:
+        code = app(args, prog_name="trainer", standalone_mode=False)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if len(args) < len(asked):
+            traceback.print_exc()
+        # A usage error of typer's; `trainer` alone has printed the help and says nothing.
+        says = error.format_message() if hasattr(error, "format_message") else str(error) or type(error).__name__
+        if says:
+            print(f"trainer: {' '.join(says.split())}", file=sys.stderr)
+        sys.exit(2 if _is_misuse(error) else 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _is_misuse(error: Exception) -> bool:
+    from envserver.errors import UnknownEnv, UnknownTask
+    from trainers.plugged import BadConfig
+
+    return isinstance(error, (BadConfig, UnknownEnv, UnknownTask)) or hasattr(error, "format_message")
+
+
+@app.callback()
+def _root(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
+    """Learning: train a policy on worlds over HTTP, look at what it did, and measure how good it is."""
+
+
+@app.command()
+def train(
+    file: File,
+    pairs: Pairs = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint, if there is one.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train: demonstrations first where the file says so, then RL."""
+    config = _config(file, pairs)
+    _needs_training()
+    from trainers.display import Display
+    from trainers.loop import train as loop
+
+    _finish(config, loop(config, resume=resume, display=Display(quiet=quiet)))
+
+
+@app.command()
+def sft(file: File, pairs: Pairs = None, quiet: Quiet = False) -> None:
+    """Learn from the expert's demonstrations alone; `trainer train FILE --resume` goes on with RL from there."""
+    from trainers.plugged import BadConfig
+
+    config = _config(file, pairs)
+    if not config.sft.demonstrations:
+        raise BadConfig("sft.demonstrations is 0, so there is nothing to learn from; give sft.demonstrations=50")
+    _needs_training()
+    from trainers.display import Display
+    from trainers.loop import train as loop
+
+    _finish(
+        config.model_copy(update={"steps": 0}),
+        loop(config.model_copy(update={"steps": 0}), display=Display(quiet=quiet)),
+    )
+
+
+@app.command(name="eval")
+def eval_(
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN|CHECKPOINT...", help="One, or several to compare.")],
+    split: Annotated[str | None, typer.Option(help="Tasks to play; default: the run's env.eval_split.")] = None,
+    tasks: Annotated[int | None, typer.Option(help="So many tasks; default: the run's eval.tasks.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Episodes of a task; default: the run's eval.episodes.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy; default: the run's eval.temperature.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="A running server; default: the run's env.url, or one of its own.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Play held-out tasks: success with a 95 % interval, mean reward, turns; several policies are compared in pairs."""
+    _needs_training()
+    from trainers.display import Display
+    from trainers.evaluate import compare
+    from trainers.examine import examine
+
+    asked = {"tasks": tasks, "episodes": episodes, "temperature": temperature}
+    found = asyncio.run(
+        examine(
+            paths,
+            split=split,
+            url=url,
+            display=Display(quiet=quiet),
+            settings={key: value for key, value in asked.items() if value is not None},
+        )
+    )
+    comparisons = [(label, compare(result, found[0][1])) for label, result in found[1:]]
+    if as_json:
+        rows = [
+            {"policy": label, "split": result.split, "temperature": result.temperature, "invalid": result.invalid}
+            | {name.removeprefix("eval/"): value for name, value in result.metrics().items()}
+            for label, result in found
+        ]
+        gaps = [{"policy": label, "difference": c.difference, "low": c.low, "high": c.high} for label, c in comparisons]
+        print(json.dumps({"policies": rows, "over_the_first": gaps}, indent=2))
+        return
+    for label, result in found:
+        low, high = result.interval
+        how = "greedy" if result.temperature == 0 else f"temperature {result.temperature:g}"
+        print(
+            f"{label}: success {result.success:.1%} [{low:.1%}, {high:.1%}] on {result.count} episodes "
+            f"of {len(result.episodes)} '{result.split}' tasks, {how}; reward {result.reward:.3f}, "
+            f"turns {result.turns:.1f}" + (f"; {result.invalid} invalid episodes left out" if result.invalid else "")
+        )
+    for label, gap in comparisons:
+        print(
+            f"{label} over {found[0][0]}: {gap.difference:+.1%} [{gap.low:+.1%}, {gap.high:+.1%}], paired over "
+            f"{gap.tasks} tasks"
+        )
+
+
+@app.command()
+def replay(
+    run: RunPath,
+    episode: Annotated[str | None, typer.Option(help="Its id, or its number: 0 is the first, -1 the last.")] = None,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Each sampled id: piece, log-probability, advantage.")
+    ] = False,
+) -> None:
+    """Print one episode of a run as it was played."""
+    from trainers.replay import replay as read
+
+    print(read(run, episode, tokens=tokens))
+
+
+@app.command()
+def plot(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of runs.")],
+    out: Annotated[Path | None, typer.Option(help="Path of the picture; its suffix is replaced.")] = None,
+) -> None:
+    """Draw reward, success, entropy and mismatch over steps, as PNG and SVG."""
+    _needs_training()
+    from trainers.plot import draw
+
+    for path in draw(runs, out):
+        print(path)
+
+
+@app.command()
+def runs(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where run directories stand.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List runs: steps done, success while learning and held-out."""
+    from trainers import metrics
+
+    rows: list[dict[str, Any]] = []
+    for config in sorted(directory.glob("*/config.json")):
+        log = config.with_name("metrics.jsonl")
+        last: dict[str, float] = {}
+        for row in metrics.read(log) if log.exists() else ():
+            last |= row
+        told = json.loads(config.read_text())
+        rows.append(
+            {
+                "run": str(config.parent),
+                "algorithm": told["algorithm"]["name"],
+                "env": told["env"]["name"],
+                "step": int(last.get("step", 0)),
+                "steps": told["steps"],
+                "success": last.get("episode/success"),
+                "held_out": last.get("eval/success"),
+            }
+        )
+    _list(rows, as_json, f"no run in '{directory}'")
+
+
+@app.command()
+def config(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A TOML file; without it, the defaults.")
+    ] = None,
+    pairs: Pairs = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Add what each setting means.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the resolved run: every setting with its value."""
+    from trainers import recipe
+
+    if file is not None and "=" in file.name and not file.exists():
+        file, pairs = None, [str(file), *(pairs or [])]
+    defaults = {"name": "run", "env": {"name": "keydoor"}}
+    resolved = recipe.resolve(defaults, pairs or []) if file is None else _config(file, pairs)
+    if as_json:
+        print(recipe.text(resolved))
+        return
+    for key, value, meaning in recipe.settings(resolved):
+        print(f"{key} = {value}" + (f"\n    {meaning}" if schema else ""))
+
+
+@app.command()
+def algorithms(as_json: Json = False) -> None:
+    """List algorithms with their papers."""
+    from trainers.plugged import summaries
+
+    rows = [{"algorithm": name, "paper": paper, "what": line} for name, line, paper in summaries("trainers.algorithms")]
+    _list(rows, as_json, "no algorithm is installed")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(context: typer.Context) -> None:
+    """Measure rollouts against Hugging Face's generate, and where the time goes."""
+    _needs_training()
+    importlib.import_module("trainers.bench").main(context.args)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def demo(context: typer.Context) -> None:
+    """Train a small agent on TextWorld games from nothing, in about ten minutes."""
+    _needs_training()
+    importlib.import_module("trainers.demo").main(context.args)
+
+
+def _config(file: Path, pairs: list[str] | None) -> RunConfig:
+    """The run of a TOML file or a run's directory."""
+    from trainers import recipe
+
+    if not file.is_dir():
+        return recipe.read(file, pairs or [])
+    found = recipe.read(file / "config.json", pairs or [])
+    # The directory may have been moved since config.json was written.
+    return found.model_copy(update={"dir": file.parent, "name": file.name})
+
+
+def _finish(config: RunConfig, work: Coroutine[Any, Any, Any]) -> None:
+    """Run to the end, or to a checkpoint on Ctrl-C or SIGTERM."""
+
+    async def attended() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await work
+
+    try:
+        asyncio.run(attended())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print(f"trainer: stopped; go on with: trainer train {config.directory} --resume", file=sys.stderr)
+        raise
+    print(f"{config.directory}: {config.steps} steps done; curve: {config.directory / 'curve.png'}")
+
+
+def _needs_training() -> None:
+    """Raise a sentence where the extra that brings torch is missing."""
+    from importlib.util import find_spec
+
+    for module in ("torch", "transformers", "safetensors", "tensorboard", "matplotlib"):
+        if find_spec(module) is None:
+            raise RuntimeError(f"this needs '{module}': pip install 'turnhalle[train]'")
+
+
+def _list(rows: list[dict[str, Any]], as_json: bool, empty: str) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        print(empty)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0], box=None)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console(soft_wrap=True).print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,61 @@
+"""What a step learns from its groups: advantages, rows, minibatches, updates, and a look at the policy before them.
+
+Rule: trainer and sampler are compared on the very rows that are learned from, before the first update of the step;
+there any difference is an error of the machinery, and not yet of the policy.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import torch
+
+from trainers.algorithms.base import Group, Metrics
+from trainers.batch import Row, collate
+from trainers.parts import Parts
+from trainers.rows import credited, is_zero, minibatches, packed, rows
+
+__all__ = ["learn"]
+
+
+def learn(parts: Parts, groups: Sequence[Group]) -> tuple[list[list[list[float]]], Metrics]:
+    """[N][G][T] advantages as they were learned from, and what the updates report.
+
+    Runs in a thread; nobody samples meanwhile.
+    """
+    algorithm, learner, rng = parts.algorithm, parts.learner, parts.rng("learn")
+    micro_tokens = parts.config.learner.micro_tokens
+    advantages = algorithm.advantages(groups)
+    found = rows(groups, advantages)
+    metrics: Metrics = {"rows/count": len(found), "rows/zero": sum(is_zero([row]) for row in found)}
+    metrics |= probe(parts, found, rng)
+    cut = minibatches(found, algorithm, count=algorithm.config.minibatches, micro_tokens=micro_tokens, rng=rng)
+    flat = algorithm.prepare(learner, [batch for part in cut for batch in part]) if cut else []
+    prepared = iter(flat)
+    cut = [[next(prepared) for _ in part] for part in cut]
+    updates: list[Metrics] = []
+    for _ in range(algorithm.config.epochs):
+        rng.shuffle(cut)
+        updates += [algorithm.update(learner, part) for part in cut]
+    for name in {name for update in updates for name in update}:
+        values = [update[name] for update in updates if name in update]
+        # What the probe measured before the updates stands.
+        metrics.setdefault(name, sum(values) / (1 if name == "learner/skipped" else len(values)))
+    return credited(groups, flat) if algorithm.raw_credit else advantages, metrics
+
+
+def probe(parts: Parts, found: Sequence[Row], rng: random.Random) -> Metrics:
+    """Entropy, and how far trainer and sampler disagree, on one batch of random rows before anything is updated."""
+    if not found:
+        return {}
+    batch = collate(rng.choice(packed([[row] for row in found], parts.config.learner.micro_tokens)))
+    with torch.no_grad():
+        forward = parts.learner.forward(batch, frozenset({"entropy"}))
+    assert forward.entropy_BL is not None
+    gap = (forward.logp_BL - batch.behaviour_BL).abs()[batch.mask_BL]
+    return {
+        "policy/entropy_nats": float(forward.entropy_BL[batch.mask_BL].mean()),
+        "policy/mismatch_mean_nats": float(gap.mean()),
+        "policy/mismatch_max_nats": float(gap.max()),
+    }

@@ -1,0 +1,184 @@
+"""The loop: choose, collect, shape, admit, advantages, rows, update, load, remember; then evaluate and write it down.
+
+Rule: whatever ends it, the run can go on. What a step changes (weights, task pool, books) becomes true at one moment,
+and a checkpoint holds only whole steps; SIGKILL loses what came after the last one, Ctrl-C and errors only the step
+under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from agents.types import Episode
+from envserver.schema import Task
+from trainers.algorithms.base import Group, Metrics
+from trainers.config import RunConfig
+from trainers.display import Display
+from trainers.evaluate import evaluate
+from trainers.learn import learn
+from trainers.parts import Parts, assembled
+from trainers.plot import draw
+from trainers.run import Run
+from trainers.sft import sft
+from trainers.tally import Tally
+from trainers.teacher import demonstrations
+
+__all__ = ["Stalled", "train"]
+
+BARREN_STEPS = 3
+"""After so many steps in a row without a single valid episode the run stops."""
+
+
+class Stalled(RuntimeError):
+    """Raised when no episode is valid any more."""
+
+
+async def train(
+    config: RunConfig, *, resume: bool = False, display: Display | None = None, url: str | None = None
+) -> Run:
+    """Train to `config.steps` and return the run. Raises BadConfig, GymError, StoreError, Stalled, ValueError.
+
+    With `resume` a run that has a checkpoint goes on from it. Cancelling it (Ctrl-C) writes a checkpoint first. `url`
+    is a server to play on this time, whatever the config says; it is not written down.
+    """
+    with display or Display(quiet=True) as shown:
+        async with assembled(config, resume=resume, display=shown, url=url) as parts:
+            try:
+                if not parts.begun:
+                    await begin(parts)
+                while parts.step < config.steps:
+                    await one_step(parts)
+            except (Exception, asyncio.CancelledError):
+                await unbroken(write_down(parts, checkpoint=parts.unsaved))
+                raise
+        await asyncio.to_thread(draw, [parts.run.directory])
+        return parts.run
+
+
+async def begin(parts: Parts) -> None:
+    """Step 0: learn from demonstrations where the config says so, and see how good the policy is before and after."""
+    config, metrics = parts.config, Metrics()
+    if config.sft.demonstrations:
+        if config.eval.every:
+            found = await held_out(parts)
+            metrics |= {name.replace("eval/", "untrained/"): value for name, value in found.items()}
+        tasks = parts.pool.first(config.sft.demonstrations)
+        shown = await demonstrations(config, parts.gym, tasks, chat=parts.player.chat, display=parts.display)
+        metrics |= await unbroken(warm_up(parts, shown))
+    parts.close_step(metrics)
+    if config.eval.every:
+        parts.row |= await held_out(parts)
+    await unbroken(write_down(parts, checkpoint=True))
+
+
+async def warm_up(parts: Parts, shown: Sequence[Episode]) -> Metrics:
+    """SFT on demonstrations."""
+    found = await sft(parts.learner, shown, parts.config.sft, seed=parts.config.seed, display=parts.display)
+    await parts.engine.load(parts.learner.weights(), parts.learner.version)
+    return found
+
+
+async def one_step(parts: Parts) -> None:
+    """Play, learn, and write it down."""
+    started = time.monotonic()
+    groups, metrics = await gather(parts)
+    await unbroken(improve(parts, groups, metrics, started))
+    every = parts.config.eval.every
+    if every and (parts.step % every == 0 or parts.step == parts.config.steps):
+        parts.row |= await held_out(parts)
+    due = parts.step % parts.config.checkpoint.every == 0 or parts.step == parts.config.steps
+    await unbroken(write_down(parts, checkpoint=due))
+
+
+async def gather(parts: Parts) -> tuple[list[Group], Metrics]:
+    """Choose tasks, collect episodes, shape rewards, admit groups; draw again for those that were not admitted."""
+    started, sampling, algorithm = time.monotonic(), parts.config.sampling, parts.algorithm
+    groups: list[Group] = []
+    tally = Tally()
+
+    async def ended(task: Task, episode: Episode) -> None:
+        bar.advance()
+        await parts.memory.keep(episode, split=parts.config.env.split, step=parts.step + 1)
+
+    for attempt in range(algorithm.config.max_draws):
+        tasks = algorithm.choose(sampling.tasks_per_step - len(groups))
+        with parts.display.bar(f"step {parts.step + 1}: playing", sampling.group_size * len(tasks)) as bar:
+            played = await parts.player.collect(
+                parts.gym,
+                tasks,
+                group_size=sampling.group_size,
+                temperature=parts.config.player.temperature,
+                seed=parts.rng("play", attempt).getrandbits(63),
+                on_episode=ended,
+            )
+        for task, episodes in zip(tasks, played, strict=True):
+            valid = [episode for episode in episodes if episode.valid]
+            if 2 * len(valid) < len(episodes):
+                tally.lose(episodes)
+                continue
+            group = Group(task, valid, [parts.shaped(episode) for episode in valid])
+            parts.pool.observe(task, group.returns)
+            admitted = algorithm.admit(group)
+            tally.see(episodes, group, admitted=admitted)
+            groups += [group] if admitted else []
+        if len(groups) >= sampling.tasks_per_step:
+            break
+    parts.count(tally, BARREN_STEPS, Stalled)
+    return groups, tally.metrics(time.monotonic() - started)
+
+
+async def improve(parts: Parts, groups: Sequence[Group], metrics: Metrics, started: float) -> None:
+    """Advantages, rows, updates; the engine gets the weights, memory the advantages, and the step is done."""
+    if groups:
+        learning = time.monotonic()
+        with parts.updating():
+            advantages, learned = await asyncio.to_thread(learn, parts, groups)
+        loading = time.monotonic()
+        await parts.engine.load(parts.learner.weights(), parts.learner.version)
+        metrics |= learned | {"time/update_s": loading - learning, "time/load_s": time.monotonic() - loading}
+        episodes = [episode for group in groups for episode in group.episodes]
+        await parts.memory.credit(episodes, [values for found in advantages for values in found])
+    parts.step += 1
+    parts.close_step(metrics | {"time/step_s": time.monotonic() - started})
+
+
+async def held_out(parts: Parts) -> Metrics:
+    """Play the held-out tasks; their episodes are remembered too."""
+    started, settings, split = time.monotonic(), parts.config.eval, parts.config.env.eval_split
+    found = await evaluate(
+        parts.player,
+        parts.gym,
+        parts.held_out,
+        split=split,
+        episodes=settings.episodes,
+        temperature=settings.temperature,
+        seed=parts.config.seed,
+        display=parts.display,
+        keep=functools.partial(parts.memory.keep, split=split, step=parts.step),
+    )
+    return found.metrics() | {"eval/time_s": time.monotonic() - started}
+
+
+async def write_down(parts: Parts, *, checkpoint: bool) -> None:
+    """The row of the step that is done, its alarms, and where asked for a checkpoint."""
+    if parts.row:
+        begun, flags = parts.alarms.watch(parts.row)
+        for text in begun:
+            parts.display.alarm(text)
+        parts.log_row(flags)
+    if checkpoint:
+        await asyncio.to_thread(parts.checkpoint)
+
+
+async def unbroken(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run `work` to its end even if this task is cancelled meanwhile; the cancellation follows."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

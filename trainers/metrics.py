@@ -1,0 +1,160 @@
+"""Everything a run logs, in one table: name, unit, meaning. `docs/metrics.md` is generated from it.
+
+Rule: a name that is not in the table is an `UndeclaredMetric` warning (an error in our tests) and is logged all the
+same, so a third party's algorithm never loses a number. A plugin adds its own with `declare`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from agents.types import StopReason
+
+__all__ = ["TABLE", "Metric", "MetricsLog", "UndeclaredMetric", "declare", "metrics_markdown", "read"]
+
+
+class UndeclaredMetric(UserWarning):
+    """A name was logged that `trainers/metrics.py` does not declare."""
+
+
+class Metric(NamedTuple):
+    """One logged number."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+TABLE: dict[str, Metric] = {}
+"""Every declared metric by name."""
+
+
+def declare(name: str, unit: str, meaning: str) -> None:
+    """Add a metric to the table; the same name declared twice with another meaning is a ValueError."""
+    metric = Metric(name, unit, meaning)
+    if TABLE.setdefault(name, metric) != metric:
+        raise ValueError(f"metric '{name}' is already declared as: {TABLE[name].meaning}")
+
+
+for _name, _unit, _meaning in (
+    ("reward/mean", "reward", "mean raw return of the step's valid episodes"),
+    ("reward/std", "reward", "standard deviation of those returns (population)"),
+    ("reward/shaped_mean", "reward", "mean return after the shapers"),
+    ("episode/success", "share", "valid episodes that solved their task"),
+    ("episode/turns", "turns", "mean turns of a valid episode"),
+    ("episode/count", "episodes", "episodes played in this step, invalid ones included"),
+    ("episode/total", "episodes", "episodes played since the run began"),
+    ("episode/invalid", "episodes", "episodes whose world or wire broke: reward null, no gradient, in no baseline"),
+    ("episode/invalid_share", "share", "those episodes of all that were played in the step"),
+    ("episode/failure_share", "share", "valid episodes that did not solve their task"),
+    ("format/complaint_share", "share", "turns whose text could not be parsed into an action"),
+    ("sample/truncated_share", "share", "turns that were cut by `player.max_tokens`"),
+    ("tokens/sampled", "tokens", "ids the policy sampled in this step"),
+    (
+        "tokens/prompt",
+        "tokens",
+        "prompt ids of this step's last turns: what the episodes grew to, less the last answers",
+    ),
+    ("tokens/per_s", "tokens/s", "sampled ids over the time of the rollout"),
+    ("group/count", "groups", "groups trained on"),
+    ("group/lost", "groups", "groups thrown away because more than half of their episodes were invalid"),
+    ("group/refused", "groups", "groups the algorithm did not admit"),
+    ("group/zero_variance_share", "share", "groups whose returns are all equal: no signal for a group baseline"),
+    ("rows/count", "rows", "segments of the admitted groups"),
+    ("rows/zero", "rows", "segments whose advantages are all zero: counted in every mean, never computed"),
+    ("policy/entropy_nats", "nats", "mean entropy at sampled positions, before the update (of the probe's rows)"),
+    ("policy/mismatch_mean_nats", "nats", "mean |trainer - sampler| log-probability before the update (probe)"),
+    ("policy/mismatch_max_nats", "nats", "largest |trainer - sampler| log-probability before the update (probe)"),
+    ("policy/ratio_mean", "ratio", "mean importance ratio of the updates"),
+    ("policy/clip_frac", "share", "sampled positions where the clip took the gradient"),
+    ("policy/kl_behaviour_nats", "nats", "k3 estimate of KL(sampler || policy) during the updates"),
+    ("policy/kl_reference_nats", "nats", "k3 estimate of KL(policy || reference)"),
+    ("learner/grad_norm", "norm", "mean norm of the policy's gradient, before the clip"),
+    ("learner/critic_grad_norm", "norm", "mean norm of the critic's gradient, before the clip"),
+    ("learner/lr", "rate", "learning rate of the policy"),
+    ("learner/skipped", "updates", "optimizer steps that were skipped because the gradient was not finite"),
+    ("loss/policy", "loss", "the algorithm's loss, without the critic's"),
+    ("loss/value", "loss", "the critic's loss, before its weight"),
+    ("critic/value_mean", "reward", "mean value of the sampled positions during the updates"),
+    ("critic/target_mean", "reward", "mean of the returns that the critic learns to foretell"),
+    ("critic/error_rms", "reward", "root mean square of value - target"),
+    ("time/step_s", "s", "wall time of the step"),
+    ("time/rollout_s", "s", "wall time of collecting"),
+    ("time/update_s", "s", "wall time of rows, probe and updates"),
+    ("time/load_s", "s", "wall time of handing the weights to the engine"),
+    ("time/total_s", "s", "wall time of the run, over every resume"),
+    ("sft/loss", "nats", "negative log-likelihood of a demonstration's ids in the last epoch"),
+    ("sft/accuracy", "share", "ids of a demonstration that were the likeliest ones in the last epoch"),
+    ("sft/demonstrations", "episodes", "demonstrations that were learned from"),
+):
+    declare(_name, _unit, _meaning)
+for _name, _unit, _meaning in (
+    ("success", "share", "held-out episodes that solved their task"),
+    ("success_low", "share", "lower end of the Wilson 95 % interval"),
+    ("success_high", "share", "upper end of the Wilson 95 % interval"),
+    ("reward", "reward", "mean raw return on held-out tasks"),
+    ("turns", "turns", "mean turns on held-out tasks"),
+    ("episodes", "episodes", "valid held-out episodes"),
+    ("time_s", "s", "wall time of the evaluation"),
+):
+    declare(f"eval/{_name}", _unit, _meaning)
+    declare(f"untrained/{_name}", _unit, f"{_meaning}; before SFT, in the row of step 0")
+for _reason in StopReason:
+    declare(f"episode/stop/{_reason.value}", "share", f"episodes that stopped with `{_reason.value}`")
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one JSON object a step, appended and flushed; a step is in it at most once."""
+
+    def __init__(self, path: Path, *, last_step: int | None = None) -> None:
+        """Open for appending; `last_step` is the last step to keep, None keeps all. Later rows and a torn line go."""
+        self.path = path
+        if path.exists():
+            kept = [row for row in read(path) if last_step is None or row["step"] <= last_step]
+            whole = "".join(json.dumps(row) + "\n" for row in kept)
+            if whole != path.read_text():
+                partial = path.with_suffix(".partial")
+                partial.write_text(whole)
+                os.replace(partial, path)
+        self._file = path.open("a")
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append one step; a value that is not finite is written as null."""
+        row: dict[str, float | None] = {"step": step}
+        for name, value in metrics.items():
+            if name not in TABLE:
+                warnings.warn(f"metric '{name}' is not declared in trainers/metrics.py", UndeclaredMetric, stacklevel=2)
+            row[name] = round(float(value), 9) if math.isfinite(value) else None
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        self._file.close()
+
+
+def read(path: Path) -> Iterator[dict[str, float]]:
+    """Rows of a `metrics.jsonl`, nulls left out; a torn last line is passed over."""
+    with path.open() as lines:
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the process was killed while it wrote this line
+            yield {name: value for name, value in row.items() if value is not None}
+
+
+def metrics_markdown() -> str:
+    """The table as a page."""
+    importlib.import_module("trainers.alarms")  # declares its flags
+    lines = ["# Metrics", "", "Every number a run logs in `metrics.jsonl` and in its TensorBoard files.", ""]
+    lines += ["| name | unit | what |", "|---|---|---|"]
+    lines += [f"| `{m.name}` | {m.unit} | {m.meaning} |" for m in sorted(TABLE.values())]
+    return "\n".join(lines)

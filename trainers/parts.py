@@ -1,0 +1,265 @@
+"""What a run is made of, put together from its config, and how far it has come.
+
+Rule: nothing of an earlier run is touched before everything that can be refused has been: the server, the tasks, the
+database, the model.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from agents.chat import Chat
+from agents.types import Episode
+from envserver.client import Gym
+from envserver.schema import Task
+from trainers.alarms import Alarms
+from trainers.algorithms.base import Algorithm, Metrics
+from trainers.config import RunConfig
+from trainers.display import Display
+from trainers.engines.base import Engine
+from trainers.engines.local import Local
+from trainers.learner import Learner
+from trainers.metrics import MetricsLog
+from trainers.models import build_model, load_model
+from trainers.player import Player
+from trainers.plugged import BadConfig, build
+from trainers.remember import Memory
+from trainers.run import Checkpoint, Run
+from trainers.shapers.base import Shaper
+from trainers.tasks import TaskPool, fetch_keys
+from trainers.teacher import corpus
+from trainers.tensorboard import TensorBoard
+from trainers.worlds import worlds
+
+if TYPE_CHECKING:
+    from trainers.tally import Tally
+
+__all__ = ["Parts", "assembled", "built_model", "engine_for"]
+
+CORPUS_TASKS = 64
+"""Tasks at least whose transcripts a tokenizer is trained on."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """One run, assembled."""
+
+    config: RunConfig
+    run: Run
+    display: Display
+    gym: Gym
+    pool: TaskPool
+    held_out: list[Task]
+    algorithm: Algorithm
+    shapers: list[Shaper]
+    learner: Learner
+    engine: Engine
+    player: Player
+    memory: Memory
+    log: MetricsLog
+    board: TensorBoard
+    alarms: Alarms
+    begun: bool = False
+    """Whether step 0 is done."""
+    step: int = 0
+    """Steps done."""
+    episodes: int = 0
+    spent_s: float = 0.0
+    row: Metrics = field(default_factory=dict)
+    """Metrics of the step that is done and not yet written down."""
+    saved: int = -1
+    """Step of the newest checkpoint."""
+    _books: dict[str, Any] = field(default_factory=dict)
+    """The loop's state when the last step was done."""
+    _whole: bool = True
+    """False while weights change, and for good where that failed."""
+    _barren: int = 0
+
+    def rng(self, *purpose: object) -> random.Random:
+        """A source of draws for this step and purpose, the same in a resumed run."""
+        return random.Random("/".join(map(str, (self.config.seed, self.step, *purpose))))
+
+    def shaped(self, episode: Episode) -> list[float]:
+        """(T,) the episode's rewards after all shapers."""
+        rewards = episode.rewards
+        for shaper in self.shapers:
+            rewards = shaper.shape(episode, rewards)
+        return rewards
+
+    def count(self, tally: Tally, limit: int, stalled: type[Exception]) -> None:
+        """Count the episodes of a step; raises `stalled` after `limit` steps in a row without a valid one."""
+        self.episodes += len(tally.episodes)
+        self._barren = 0 if any(episode.valid for episode in tally.episodes) else self._barren + 1
+        if self._barren >= limit:
+            error = next((episode.error for episode in tally.episodes if episode.error), "nothing was played")
+            raise stalled(f"no episode was valid in {limit} steps; the last error is: {error}")
+
+    @contextmanager
+    def updating(self) -> Iterator[None]:
+        """While weights change there is nothing to save; where that fails, the last checkpoint stands."""
+        self._whole = False
+        yield
+        self._whole = True
+
+    def close_step(self, metrics: Mapping[str, float]) -> None:
+        """A step is done: from here on it may be written down and saved."""
+        self.begun = True
+        self.spent_s += metrics.get("time/step_s", 0.0)
+        self.row = {**metrics, "episode/total": self.episodes, "time/total_s": self.spent_s}
+        self._books = {
+            "step": self.step,
+            "episodes": self.episodes,
+            "spent_s": self.spent_s,
+            "memory_run": self.memory.run,
+            "pool": self.pool.state_dict(),
+        }
+
+    def log_row(self, flags: Mapping[str, float]) -> None:
+        """Write the step's row, once."""
+        row, self.row = {**self.row, **flags}, {}
+        self.log.write(self.step, row)
+        self.board.write(self.step, row)
+        self.display.step(self.step, self.config.steps, row)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether a checkpoint now would hold more than the newest one."""
+        return self.begun and self._whole and self.step > self.saved
+
+    def checkpoint(self) -> None:
+        """Write a checkpoint of the last step that is done."""
+        books = self._books | {"alarms": self.alarms.state_dict()}
+        self.run.write_checkpoint(self.step, self.learner.save, books, self.config.checkpoint.keep)
+        self.saved = self.step
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint. Raises ValueError where it belongs to another model or other tasks."""
+        books = checkpoint.state()
+        self.learner.load(checkpoint.path)
+        self.pool.load_state_dict(books["pool"])
+        self.alarms.load_state_dict(books["alarms"])
+        self.step, self.episodes, self.spent_s = books["step"], books["episodes"], books["spent_s"]
+        self.begun, self.saved, self._books = True, self.step, books
+
+
+@asynccontextmanager
+async def assembled(
+    config: RunConfig, *, resume: bool, display: Display, url: str | None = None
+) -> AsyncIterator[Parts]:
+    """Everything a run needs, open; on the server at `url` where that is given.
+
+    Raises BadConfig, GymError, StoreError, ValueError.
+    """
+    run = Run(config.directory)
+    checkpoint = _beginning(run, config, resume)
+    books = checkpoint.state() if checkpoint else {}
+    torch.manual_seed(config.seed)
+    path = checkpoint.model if checkpoint else config.model.path
+    found = load_model(config.model.model_copy(update={"path": path})) if path else None
+    async with AsyncExitStack() as stack:
+        run.make()
+        env = config.env if url is None else config.env.model_copy(update={"url": url})
+        gym = await stack.enter_async_context(worlds(env, log=run.directory / "server.log"))
+        keys = await fetch_keys(gym, env.name, env.split, limit=env.tasks, options=env.options)
+        pool = TaskPool(env.name, keys, seed=config.seed, options=env.options)
+        held_out = await fetch_keys(gym, env.name, env.eval_split, limit=config.eval.tasks, options=env.options)
+        resolved = config.model_dump(mode="json")
+        memory = Memory(config.store.url, config.name, resolved, run=books.get("memory_run"))
+        stack.push_async_callback(memory.close)
+        if checkpoint is None:
+            run.clear()
+        run.create(config)
+        run.memory_run.write_text(memory.run)
+        model, tokenizer = found or await built_model(config, run, gym, pool, display)
+        algorithm: Algorithm = build("trainers.algorithms", "Algorithm", config.algorithm, pool)
+        chat = Chat(tokenizer)
+        engine = engine_for(config, model, chat)
+        stack.push_async_callback(engine.close)
+        learner = Learner(
+            model,
+            config.learner,
+            device=config.model.device,
+            reference="reference" in algorithm.keeps,
+            critic=algorithm.needs_critic,
+            tokenizer=tokenizer,
+        )
+        log = MetricsLog(run.metrics, last_step=books.get("step"))
+        stack.callback(log.close)
+        board = TensorBoard(run.tensorboard, after_step=books.get("step", -1))
+        stack.callback(board.close)
+        parts = Parts(
+            config=config,
+            run=run,
+            display=display,
+            gym=gym,
+            pool=pool,
+            held_out=[pool.task(key) for key in held_out],
+            algorithm=algorithm,
+            shapers=[build("trainers.shapers", "Shaper", found) for found in config.shapers],
+            learner=learner,
+            engine=engine,
+            player=Player(config, chat, engine),
+            memory=memory,
+            log=log,
+            board=board,
+            alarms=Alarms(config.alarms),
+        )
+        if checkpoint is not None:
+            parts.restore(checkpoint)
+            await engine.load(learner.weights(), learner.version)
+            display.say(f"going on after step {parts.step} of {config.steps}")
+        yield parts
+
+
+def engine_for(config: RunConfig, model: torch.nn.Module, chat: Chat) -> Engine:
+    """The engine of a run, on the learner's own module."""
+    return Local(
+        model,
+        stop_ids=chat.stop_ids,
+        max_sessions=config.engine.max_sessions,
+        context_tokens=config.engine.context_tokens,
+        prefill_tokens=config.engine.prefill_tokens,
+        threads=config.engine.threads,
+    )
+
+
+async def built_model(
+    config: RunConfig, run: Run, gym: Gym, pool: TaskPool, display: Display
+) -> tuple[torch.nn.Module, Any]:
+    """A policy from random weights and its tokenizer, which is trained on what the worlds say."""
+    tasks = pool.first(max(CORPUS_TASKS, config.sft.demonstrations))
+    texts = await corpus(config, gym, tasks, display=display)
+    path = build_model(run.directory / "model", texts, config.model.scratch, config.seed)
+    return load_model(config.model.model_copy(update={"path": path}))
+
+
+def _beginning(run: Run, config: RunConfig, resume: bool) -> Checkpoint | None:
+    """The checkpoint a run goes on from; None begins it. Raises BadConfig rather than overwrite one or mix two runs."""
+    found = run.checkpoints()
+    if not found:
+        return None
+    begun = run.config()
+    for name, before, asked in (
+        ("env.name", begun.env.name, config.env.name),
+        ("env.split", begun.env.split, config.env.split),
+        ("model.path", begun.model.path, config.model.path),
+        *(
+            (f"model.scratch.{name}", getattr(begun.model.scratch, name), getattr(config.model.scratch, name))
+            for name in type(config.model.scratch).model_fields
+        ),
+        ("model.lora", begun.model.lora, config.model.lora),
+    ):
+        if resume and before != asked:
+            raise BadConfig(f"'{run.directory}' was begun with another {name}: {before!r}; give another name=...")
+    if not resume:
+        raise BadConfig(
+            f"'{run.directory}' already holds a run at step {found[-1].step}: go on with --resume, or give another "
+            "name=..."
+        )
+    return found[-1]

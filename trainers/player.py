@@ -1,0 +1,67 @@
+"""Who plays in a run: an engine behind a chat, with the format and the context of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from agents.chat import Chat
+from agents.contexts.base import Context
+from agents.formats.base import Format
+from agents.policies.base import Policy
+from agents.policies.llm import Llm
+from agents.rollout import collect
+from agents.types import Episode
+from envserver.client import Gym
+from envserver.schema import Task
+from trainers.config import RunConfig
+from trainers.engines.base import Engine
+from trainers.plugged import build
+
+__all__ = ["Player", "seats"]
+
+OnEpisode = Callable[[Task, Episode], Awaitable[None] | None]
+
+
+def seats(config: RunConfig) -> tuple[Format, Context]:
+    """The format and the context that a run names."""
+    format: Format = build("agents.formats", "Format", config.format)
+    return format, build("agents.contexts", "Context", config.context, format=format)
+
+
+class Player:
+    """Plays groups of episodes with one engine's weights."""
+
+    def __init__(self, config: RunConfig, chat: Chat, engine: Engine) -> None:
+        self.config = config
+        self.chat = chat
+        self.engine = engine
+        self.format, self.context = seats(config)
+
+    def policy(self, temperature: float) -> Policy:
+        """The language model; temperature 0 is greedy."""
+        settings = Llm.Config(max_tokens=self.config.player.max_tokens, temperature=temperature)
+        return Llm(settings, format=self.format, chat=self.chat, sampler=self.engine)
+
+    async def collect(
+        self,
+        gym: Gym,
+        tasks: Sequence[Task],
+        *,
+        group_size: int,
+        temperature: float,
+        seed: int | None = None,
+        on_episode: OnEpisode | None = None,
+    ) -> list[list[Episode]]:
+        """[N][G] episodes; `on_episode` hears of each as it ends."""
+        return await collect(
+            tasks,
+            gym,
+            self.policy(temperature),
+            self.format,
+            self.context,
+            group_size=group_size,
+            max_turns=self.config.player.max_turns,
+            concurrency=self.config.sampling.concurrency,
+            on_episode=on_episode,
+            seed=seed,
+        )

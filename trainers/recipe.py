@@ -1,0 +1,83 @@
+"""A run's TOML file, with `key=value` on top, as a RunConfig.
+
+Rule: whatever is wrong with it is said in one sentence before anything is started.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
+
+from trainers.config import RunConfig
+from trainers.plugged import BadConfig, sentence
+
+__all__ = ["BadConfig", "read", "resolve", "settings", "text"]
+
+
+def read(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The run a TOML file (or a run's config.json) describes. Raises BadConfig."""
+    try:
+        raw = file.read_text(encoding="utf-8")
+        table = json.loads(raw) if file.suffix == ".json" else tomllib.loads(raw)
+    except FileNotFoundError as error:
+        raise BadConfig(f"there is no file '{file}'") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"'{file}' cannot be read: {error}") from error
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise BadConfig(f"'{file}' is not well-formed: {error}") from error
+    table.setdefault("name", file.stem)
+    return resolve(table, overrides)
+
+
+def resolve(table: dict[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
+    """A table and `key=value` pairs as a run. Raises BadConfig."""
+    for pair in overrides:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise BadConfig(f"'{pair}' is not key=value, such as learner.lr=1e-4")
+        _put(table, key.strip().split("."), _value(value.strip()), key.strip())
+    try:
+        return RunConfig.model_validate(table)
+    except ValidationError as error:
+        raise BadConfig(sentence(error, RunConfig)) from error
+
+
+def text(config: RunConfig) -> str:
+    """A run as JSON: what config.json holds, and what `read` reads again."""
+    return config.model_dump_json(indent=2)
+
+
+def _value(raw: str) -> Any:
+    """A TOML value; a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _put(table: dict[str, Any], path: list[str], value: Any, key: str) -> None:
+    for part in path[:-1]:
+        inner = table.setdefault(part, {})
+        if isinstance(inner, str):  # `algorithm = "rloo"` is short for a table with that name
+            inner = table[part] = {"name": inner}
+        if not isinstance(inner, dict):
+            raise BadConfig(f"'{key}' goes through '{part}', which is no table")
+        table = inner
+    table[path[-1]] = value
+
+
+def settings(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Every setting of a resolved run: its key, its value as JSON, and what it means."""
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from settings(value, f"{prefix}{name}.")
+            continue
+        shown = '"***"' if field.exclude and value else json.dumps(to_jsonable_python(value))
+        yield f"{prefix}{name}", shown, " ".join((field.description or "").split())

@@ -1,0 +1,78 @@
+"""What the worlds' own experts show: demonstrations to learn from, and transcripts to train a tokenizer on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from agents.chat import Chat
+from agents.policies.base import Policy
+from agents.policies.expert import Expert
+from agents.policies.random import Random
+from agents.rollout import collect
+from agents.types import Episode
+from envserver.client import Gym
+from envserver.errors import Forbidden
+from envserver.schema import Task
+from trainers.config import RunConfig
+from trainers.display import Display
+from trainers.player import seats
+
+__all__ = ["corpus", "demonstrations"]
+
+
+async def demonstrations(
+    config: RunConfig, gym: Gym, tasks: Sequence[Task], *, chat: Chat | None, display: Display
+) -> list[Episode]:
+    """The expert's solved episodes, one a task; with a chat they carry token ids. Raises Forbidden, ValueError.
+
+    The server must run with `--expert`.
+    """
+    format, _ = seats(config)
+    found = await _played(Expert(format=format, chat=chat), config, gym, tasks, "demonstrations", display)
+    solved = [episode for episode in found if episode.success]
+    if not solved:
+        raise ValueError(
+            f"the expert of '{config.env.name}' solved none of {len(tasks)} tasks in player.max_turns = "
+            f"{config.player.max_turns} turns; raise it, or learn without demonstrations"
+        )
+    return solved
+
+
+async def corpus(config: RunConfig, gym: Gym, tasks: Sequence[Task], *, display: Display) -> list[str]:
+    """Texts of play for a tokenizer: the expert's, or where the server refuses one, a random player's."""
+    format, _ = seats(config)
+    try:
+        found = await _played(Expert(format=format), config, gym, tasks, "transcripts", display)
+    except Forbidden:
+        found = await _played(Random(format=format), config, gym, tasks, "transcripts", display)
+    return [text for episode in found for text in _texts(episode)]
+
+
+async def _played(
+    policy: Policy, config: RunConfig, gym: Gym, tasks: Sequence[Task], title: str, display: Display
+) -> list[Episode]:
+    format, context = seats(config)
+    with display.bar(title, len(tasks)) as bar:
+        groups = await collect(
+            tasks,
+            gym,
+            policy,
+            format,
+            context,
+            group_size=1,
+            max_turns=config.player.max_turns,
+            concurrency=config.sampling.concurrency,
+            seed=config.seed,
+            on_episode=lambda task, episode: bar.advance(),
+        )
+    return [episode for group in groups for episode in group if episode.valid]
+
+
+def _texts(episode: Episode) -> Iterator[str]:
+    """Every message of an episode once, and every answer."""
+    seen: set[str] = set()
+    for turn in episode.turns:
+        for text in (*(message["content"] for message in turn.prompt.messages), turn.move.text):
+            if text not in seen:
+                seen.add(text)
+                yield text
