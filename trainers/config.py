@@ -269,6 +269,12 @@ class AlarmsConfig(_Section):
     """Steps in a row on the bad side before an alarm begins, and on the good side before it ends."""
 
 
+_Format = Annotated[SerializeAsAny[BaseModel], BeforeValidator(plugged("agents.formats", "Format", "plain"))]
+_Context = Annotated[SerializeAsAny[BaseModel], BeforeValidator(plugged("agents.contexts", "Context", "full"))]
+_Algorithm = Annotated[SerializeAsAny[BaseModel], BeforeValidator(plugged("trainers.algorithms", "Algorithm", "grpo"))]
+_Shaper = Annotated[SerializeAsAny[BaseModel], BeforeValidator(plugged("trainers.shapers", "Shaper"))]
+
+
 class RunConfig(_Section):
     """One run: what `trainer train` needs to know."""
 
@@ -282,22 +288,16 @@ class RunConfig(_Section):
     """Steps of collecting and learning; set by the budget where `sft.budget` is given."""
     env: EnvSection
     player: PlayerConfig = PlayerConfig()
-    format: Annotated[SerializeAsAny[BaseModel], BeforeValidator(plugged("agents.formats", "Format"))] = Field(
-        "plain", validate_default=True
-    )
+    format: _Format = Field("plain", validate_default=True)
     """How an answer is written; `name` picks the plugin."""
-    context: Annotated[SerializeAsAny[BaseModel], BeforeValidator(plugged("agents.contexts", "Context"))] = Field(
-        "full", validate_default=True
-    )
+    context: _Context = Field("full", validate_default=True)
     """What the policy sees; `name` picks the plugin."""
     model: ModelConfig = ModelConfig()
     learner: LearnerConfig = LearnerConfig()
     engine: EngineConfig = EngineConfig()
-    algorithm: Annotated[SerializeAsAny[BaseModel], BeforeValidator(plugged("trainers.algorithms", "Algorithm"))] = (
-        Field("grpo", validate_default=True)
-    )
+    algorithm: _Algorithm = Field("grpo", validate_default=True)
     """How to learn; `name` picks the plugin."""
-    shapers: list[Annotated[SerializeAsAny[BaseModel], BeforeValidator(plugged("trainers.shapers", "Shaper"))]] = []
+    shapers: list[_Shaper] = []
     """Reward ideas, piped in order; `name` picks the plugin."""
     sampling: SamplingConfig = SamplingConfig()
     eval: EvalConfig = EvalConfig()

@@ -37,14 +37,19 @@ def build(shelf: str, kind: str, config: BaseModel, *args: Any, **more: Any) -> 
     return pick(shelf, kind, config.__dict__["name"])(config, *args, **more)
 
 
-def plugged(shelf: str, kind: str) -> Callable[[Any], BaseModel]:
-    """A validator that reads a table, or a bare name, as the Config of the plugin it names."""
+def plugged(shelf: str, kind: str, default: str | None = None) -> Callable[[Any], BaseModel]:
+    """A validator that reads a table, or a bare name, as the Config of the plugin it names.
+
+    A table without a name sets what `default` has.
+    """
     section = "shapers" if kind == "Shaper" else kind.lower()
 
     def read(found: Any) -> BaseModel:
         if isinstance(found, BaseModel):
             return found
         table = {"name": found} if isinstance(found, str) else found
+        if isinstance(table, dict) and default and "name" not in table:
+            table = {"name": default, **table}
         if not isinstance(table, dict) or not isinstance(table.get("name"), str):
             raise BadConfig(f"[{section}] needs a name; there are: {', '.join(plugins.names(shelf))}")
         try:

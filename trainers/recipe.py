@@ -5,6 +5,7 @@ Rule: whatever is wrong with it is said in one sentence before anything is start
 
 from __future__ import annotations
 
+import copy
 import json
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,8 @@ def read(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def resolve(table: dict[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
-    """A table and `key=value` pairs as a run. Raises BadConfig."""
+    """A table and `key=value` pairs as a run; the table stays as it was. Raises BadConfig."""
+    table = copy.deepcopy(table)
     for pair in overrides:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():

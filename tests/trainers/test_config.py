@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +40,17 @@ def test_a_name_picks_the_plugin_and_the_type_of_its_table() -> None:
     assert recipe.resolve(KEYDOOR, ["algorithm=rloo"]).algorithm.model_dump()["name"] == "rloo"
 
 
+def test_a_setting_without_a_name_is_the_defaults() -> None:
+    found = recipe.resolve(KEYDOOR, ["algorithm.clip_high=0.3"]).algorithm.model_dump()
+    assert (found["name"], found["clip_high"]) == ("grpo", 0.3)
+
+
+def test_settings_on_top_leave_the_table_as_it_was() -> None:
+    table = {**KEYDOOR, "algorithm": {"name": "dapo"}}
+    recipe.resolve(table, ["algorithm.clip_high=0.4", "env.options.doors=2"])
+    assert table == {**KEYDOOR, "algorithm": {"name": "dapo"}}
+
+
 def test_a_short_name_in_the_file_takes_settings_on_top() -> None:
     found = recipe.resolve({**KEYDOOR, "algorithm": "dapo"}, ["algorithm.clip_high=0.4"])
     assert found.algorithm.model_dump()["name"] == "dapo"
@@ -56,7 +66,8 @@ def test_a_short_name_in_the_file_takes_settings_on_top() -> None:
         (["algorithm.clip_hgh=0.3"], "did you mean 'algorithm.clip_high'?"),
         (["algorithm=grppo"], "did you mean 'grpo'?"),
         (["format.name=plane"], "did you mean 'plain'?"),
-        (["context.window=3"], "[context] needs a name"),
+        (["context.window=3"], "there is no setting 'context.window'"),
+        (["shapers=[{limit = 3}]"], "[shapers] needs a name"),
         (["learner.lr=fast"], "learner.lr = 'fast' is refused"),
         (["learner.lr=-1"], "learner.lr = -1 is refused"),
         (["learner.schedule=cosine"], "needs total_steps"),
@@ -69,7 +80,7 @@ def test_a_short_name_in_the_file_takes_settings_on_top() -> None:
 )
 def test_a_mistake_is_refused_in_one_sentence(pairs: list[str], says: str) -> None:
     with pytest.raises(BadConfig) as refused:
-        recipe.resolve(json.loads(json.dumps(KEYDOOR)), pairs)
+        recipe.resolve(KEYDOOR, pairs)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
 
