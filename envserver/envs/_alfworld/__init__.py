@@ -1,1 +1,1 @@
-"""The rooms behind `envserver/envs/textworld.py`: keys, making, the disk cache, games in memory, commands."""
+"""The rooms behind `envserver/envs/alfworld.py`: rows, problems, both engines, the oracle, games and their keys."""
