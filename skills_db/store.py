@@ -21,6 +21,7 @@ from skills_db import episodes as _episodes
 from skills_db import exchange as _exchange
 from skills_db import migrate as _migrate
 from skills_db import records as _records
+from skills_db import rewind as _rewind
 from skills_db import search as _search
 from skills_db import stats as _stats
 from skills_db.database import Database, connect
@@ -43,6 +44,8 @@ from skills_db.types import (
 )
 
 __all__ = ["Store", "default_url", "open_store"]
+
+_PROBE_BYTES = 256 * 1024
 
 
 def default_url() -> str:
@@ -116,6 +119,21 @@ class Store:
                 sa.insert(Run), {"id": run, "name": name, "created": began, "config": as_json(config, f"run '{name}'")}
             )
         return run
+
+    def probe(self) -> None:
+        """Write, commit and leave nothing: raises what a run's first record would, StoreReadOnly, StoreFull, StoreBusy.
+
+        The row is large, since a database that is nearly full takes a small one.
+        """
+        row = {"id": secrets.token_hex(8), "name": "", "created": datetime.now(UTC), "config": {"": "x" * _PROBE_BYTES}}
+        with self._database.writing() as connection:
+            connection.execute(sa.insert(Run), row)
+            connection.execute(sa.delete(Run).where(Run.id == row["id"]))
+
+    def rewind(self, run: str, step: int) -> int:
+        """Forget what a run played after a step, in episodes, statistics and credits; how many episodes that were."""
+        with self._database.writing() as connection:
+            return _rewind.rewind(connection, run, step)
 
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Runs, the newest first."""
