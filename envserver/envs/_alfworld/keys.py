@@ -1,0 +1,123 @@
+"""What an ALFWorld key names, and which keys a split lists.
+
+`generated/pick_and_place_simple/train/0042` is a game that is made from its key; `official/valid_seen/TASK/TRIAL` is
+one of the data, by the names of its directories. A key has one spelling. Every prefix of a listing mixes the types as
+the whole does, so that the first hundred keys are a fair sample.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from envserver.envs._alfworld.goals import TYPES
+
+__all__ = ["SIZES", "SPLITS", "GeneratedKey", "OfficialKey", "generated", "mixed", "official", "parse", "type_of"]
+
+SPLITS = ("train", "valid_seen", "valid_unseen")
+SIZES = {"train": 10_000, "valid_seen": 1_000, "valid_unseen": 1_000}
+"""Generated games that a split lists; a type's games are numbered below that."""
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedKey:
+    """A game that is made."""
+
+    task_type: str
+    split: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"generated/{self.task_type}/{self.split}/{self.number:04d}"
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialKey:
+    """A game of the official data."""
+
+    split: str
+    task: str
+    """Directory of the task, such as `pick_and_place_simple-Box-None-Sofa-220`."""
+    trial: str
+
+    def __str__(self) -> str:
+        return f"official/{self.split}/{self.task}/{self.trial}"
+
+    @property
+    def id(self) -> str:
+        """As the data names it."""
+        return f"{self.split}/{self.task}/{self.trial}"
+
+
+def parse(key: str) -> GeneratedKey | OfficialKey:
+    """The game a key names. Raises KeyError, with the form of a key, where it names none."""
+    parts = key.split("/") if key.isascii() and len(key) <= 512 else []
+    match parts:
+        case ["generated", task_type, split, number]:
+            if task_type not in TYPES:
+                raise KeyError(f"ALFWorld has no task type '{task_type[:40]}'; there are: {', '.join(TYPES)}")
+            _check_split(split)
+            if not re.fullmatch(r"\d{4}", number) or int(number) >= SIZES[split]:
+                raise KeyError(
+                    f"generated {split} games are numbered 0000 to {SIZES[split] - 1:04d}, not '{number[:40]}'"
+                )
+            return GeneratedKey(task_type, split, int(number))
+        case ["official", split, task, trial]:
+            _check_split(split)
+            if NAME.fullmatch(task) and NAME.fullmatch(trial) and ".." not in key:
+                return OfficialKey(split, task, trial)
+    raise KeyError(
+        f"ALFWorld has no key {key[:80]!r}; keys look like generated/pick_and_place_simple/train/0042 "
+        "or official/valid_seen/TASK/TRIAL"
+    )
+
+
+def type_of(task: str) -> str | None:
+    """The type that an official task directory's name begins with; None for the types that ALFWorld leaves out."""
+    name = task.partition("-")[0]
+    return name if name in TYPES and "Sliced" not in task else None
+
+
+@lru_cache(maxsize=64)
+def generated(split: str, weights: tuple[tuple[str, float], ...]) -> tuple[str, ...]:
+    """The generated keys of a split; `weights` are the types that are listed, each with its share."""
+    _check_split(split)
+    numbers = {name: (str(GeneratedKey(name, split, at)) for at in range(SIZES[split])) for name, _ in weights}
+    return tuple(mixed(numbers, dict(weights), SIZES[split]))
+
+
+def official(ids: Sequence[str], weights: tuple[tuple[str, float], ...] | None) -> list[str]:
+    """The keys of these games of one split, in an order that does not cluster; None: the types as they come."""
+    shuffled = sorted(ids, key=lambda name: hashlib.sha256(name.encode()).digest())
+    if weights is None:
+        return [f"official/{name}" for name in shuffled]
+    by_type: dict[str, list[str]] = {name: [] for name, _ in weights}
+    for name in shuffled:
+        found = type_of(name.split("/")[1])
+        if found in by_type:
+            by_type[found].append(f"official/{name}")
+    return list(mixed({name: iter(keys) for name, keys in by_type.items()}, dict(weights), len(ids)))
+
+
+def mixed(keys: Mapping[str, Iterator[str]], weights: Mapping[str, float], count: int) -> Iterator[str]:
+    """At most `count` keys, each type as often as its weight says, as long as its keys last."""
+    left = {name: keys[name] for name, weight in weights.items() if weight > 0}
+    taken = dict.fromkeys(left, 0)
+    for _ in range(count):
+        while left:
+            name = min(left, key=lambda name: (taken[name] + 0.5) / weights[name])
+            found = next(left[name], None)
+            if found is not None:
+                taken[name] += 1
+                yield found
+                break
+            del left[name]
+
+
+def _check_split(split: str) -> None:
+    if split not in SIZES:
+        raise KeyError(f"ALFWorld has no split '{split[:40]}'; there are: {', '.join(SPLITS)}")
