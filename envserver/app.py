@@ -21,6 +21,7 @@ from envserver import catalogue, metrics
 from envserver.config import ServerConfig
 from envserver.door import Door, refusal
 from envserver.errors import BadRequest, GymError
+from envserver.foundry import Foundry
 from envserver.lane import WEBSOCKET
 from envserver.schema import (
     Action,
@@ -107,16 +108,19 @@ def create_app(config: ServerConfig) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         nursery = Nursery(specs, options, config.max_steps)
         inline, processes = Inline(nursery), Processes(nursery, config)
-        sessions = Sessions(config, nursery, inline, processes)
+        foundry = Foundry(processes, nursery, processes=processes.size, timeout_s=config.open_timeout_s)
+        sessions = Sessions(config, nursery, inline, foundry)
         app.state.nursery, app.state.processes, app.state.sessions = nursery, processes, sessions
         app.state.verbs = Verbs(sessions, config)
         nursery.start()
         processes.start()
+        foundry.start()
         sessions.start()
         try:
             yield
         finally:
             await sessions.close_all()
+            await foundry.close()
             await processes.close()
             inline.close()
             nursery.close()

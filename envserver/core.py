@@ -7,14 +7,14 @@ answer format. The same `(task, actions)` gives the same results, byte for byte,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from envserver.schema import Action, Observation, StepResult, Task, ToolSpec
 
-__all__ = ["Env", "EnvConfig", "cut", "going", "lost", "won"]
+__all__ = ["Env", "EnvConfig", "Making", "cut", "going", "lost", "won"]
 
 
 class EnvConfig(BaseModel):
@@ -23,6 +23,15 @@ class EnvConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     servers_own: ClassVar[tuple[str, ...]] = ()
     """Options about the server's machine, such as a directory: a client may repeat the server's value, not choose."""
+
+
+class Making(NamedTuple):
+    """Something that a task needs and that is not there yet, such as a game on disk."""
+
+    name: str
+    """Two tasks of an environment that name the same need the same."""
+    make: Callable[[], object]
+    """Makes it. What it raises is told to whoever opens the task."""
 
 
 class Env(ABC):
@@ -44,6 +53,15 @@ class Env(ABC):
     @classmethod  # noqa: B027
     def warm(cls, config: EnvConfig) -> None:
         """Import and load what every episode needs; called once in the template that workers are forked from."""
+
+    @classmethod
+    def making(cls, config: EnvConfig, task: Task) -> Making | None:
+        """What `reset` would spend seconds on making; None where it is there.
+
+        The server asks this in a process of its own, makes the answer in a child forked from that, and opens the task
+        then, so that no other episode of a worker waits. `reset` still makes what it does not find.
+        """
+        return None
 
     @classmethod
     @abstractmethod

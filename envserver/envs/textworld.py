@@ -1,8 +1,8 @@
 """TextWorld 1.7 games: read a room, find things, carry out a quest (Côté et al. 2018, arXiv 1806.11532).
 
 A key names a game completely: `custom/w2-o3-q4/train/0007` is the eighth training game of 2 rooms, 3 objects and a
-quest of 4 commands; the task's seed adds nothing. Games are made when they are first opened and kept on disk. What a
-worker has played of a game it does not play again.
+quest of 4 commands; the task's seed adds nothing. Games are made when they are first opened, outside of the workers,
+and kept on disk. What a worker has played of a game it does not play again.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import importlib.util
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
-from envserver.core import Env, EnvConfig
+from envserver.core import Env, EnvConfig, Making
 from envserver.envs._textworld.commands import REFUSAL, readable
 from envserver.envs._textworld.keys import FILE_NAME, SIZES, FileKey, GameKey, GameKeys, check_family, parse
 from envserver.schema import Action, Observation, StepResult, Task
@@ -94,6 +95,21 @@ class TextWorld(Env):
         from envserver.envs._textworld.making import preload
 
         preload("custom")
+
+    @classmethod
+    def making(cls, config: EnvConfig, task: Task) -> Making | None:
+        assert isinstance(config, TextWorldConfig)
+        key = parse(task.key)
+        if isinstance(key, FileKey):
+            return None
+        from envserver.envs._textworld.cache import GameCache, default_root
+        from envserver.envs._textworld.making import preload
+
+        cache = GameCache(config.cache_dir or default_root())
+        if cache.has(key):
+            return None
+        preload(key.family)  # once a family, and not in each child
+        return Making(str(key), partial(cache.story, key, timeout_s=config.make_timeout_s))
 
     @classmethod
     def tasks(cls, config: EnvConfig, split: str) -> Sequence[str]:

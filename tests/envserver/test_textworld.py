@@ -294,6 +294,17 @@ def test_making_a_game_is_given_up_before_its_worker_is():
     assert TextWorld.Config().make_timeout_s < ServerConfig().open_timeout_s
 
 
+def test_only_a_game_that_is_not_there_is_made_before_its_world_is_opened(cache_dir, tmp_path):
+    made, empty = TextWorld.Config(cache_dir=cache_dir), TextWorld.Config(cache_dir=tmp_path)
+    assert TextWorld.making(made, Task(env="textworld", key=ROOM)) is None
+    assert TextWorld.making(empty, Task(env="textworld", key="file/test/x")) is None
+    making = TextWorld.making(empty, Task(env="textworld", key=ROOM, seed=3))
+    assert making.name == ROOM
+    assert os.listdir(tmp_path) == []
+    making.make()
+    assert TextWorld.making(empty, Task(env="textworld", key=ROOM)) is None
+
+
 @pytest.mark.parametrize("family", ["custom/w2", "nothing", "simple/dense", "cooking/recipe9"])
 def test_a_wrong_family_is_refused(family):
     with pytest.raises(ValueError, match=r"TextWorld has no family|looks like"):

@@ -8,7 +8,6 @@ generator's global state, what it prints, its time and its crashes stay out of t
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import hashlib
@@ -26,12 +25,12 @@ from pathlib import Path
 from envserver.envs._textworld.keys import GameKey
 from envserver.envs._textworld.making import VERSION, digest, make, preload
 from envserver.envs._textworld.play import GameFailed
+from envserver.kin import end_with
 
 __all__ = ["GameCache", "default_root"]
 
 LOCKS = 256
 """Lock files; keys share them, so that they do not grow with the games."""
-PR_SET_PDEATHSIG = 1
 
 
 def default_root() -> Path:
@@ -169,11 +168,9 @@ def _child(key: GameKey, made: Path, scratch: Path, writing: int, parent: int) -
     said = b"making a game failed"
     try:
         os.setsid()
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with(parent)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
-        if os.getppid() != parent:
-            os._exit(1)
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
