@@ -48,7 +48,8 @@ class EpisodeWriter:
         self._jobs: deque[_Job] = deque()
         self._taken = 0  # jobs handed over since the beginning
         self._settled = 0  # of these: committed, or refused for good and reported
-        self._error: Exception | None = None
+        self._refusal: Exception | None = None  # of a job that was refused for good
+        self._stall: Exception | None = None  # why the first job in line cannot be written right now
         self._stalled = False
         self._closing = False
         self._changed = threading.Condition()
@@ -86,8 +87,8 @@ class EpisodeWriter:
         """Wait until what was handed over is committed. Raises what went wrong, TimeoutError after `timeout_s`."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
+            self._wake()  # what stalled before is tried again, and does not speak for this try
             self._raise_error()
-            self._wake()
             target = self._taken
             while self._settled < target:
                 left = None if deadline is None else deadline - time.monotonic()
@@ -137,12 +138,15 @@ class EpisodeWriter:
             self._wake()
 
     def _wake(self) -> None:
-        self._stalled = False
+        self._stalled, self._stall = False, None
         self._changed.notify_all()
 
     def _raise_error(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
+        if self._refusal is not None:
+            error, self._refusal = self._refusal, None
+            raise error
+        if self._stall is not None:
+            error, self._stall = self._stall, None
             raise error
 
     def _work(self) -> None:
@@ -154,16 +158,18 @@ class EpisodeWriter:
                     self._changed.wait()
                 jobs = [self._jobs[i] for i in range(min(self._batch, len(self._jobs)))]
             done = len(jobs)
+            refusal: Exception | None = None
+            stall: Exception | None = None
             try:
-                error: Exception | None = self._write(jobs)
-            except Exception as stall:
-                done, error = 0, stall
+                refusal = self._write(jobs)
+            except Exception as error:
+                done, stall = 0, error
             with self._changed:
                 for _ in range(done):
                     self._jobs.popleft()
                 self._settled += done
-                self._stalled = not done
-                self._error = self._error or error
+                self._stalled, self._stall = not done, stall
+                self._refusal = self._refusal or refusal
                 self._changed.notify_all()
 
     def _write(self, jobs: Sequence[_Job]) -> StoreError | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.chat import Chat
+from envserver.catalogue import env_name
 from envserver.schema import Task
 from trainers.config import EvalConfig, RunConfig
 from trainers.display import Display
@@ -33,11 +34,12 @@ async def examine(
     asked = EvalConfig.model_validate(first.eval.model_dump() | dict(settings))
     env = first.env if url is None else first.env.model_copy(update={"url": url})
     split = split or env.eval_split
+    name = env_name(env.name)
     found: list[tuple[str, Evaluation]] = []
     with display:
         async with worlds(env) as gym:
-            keys = await fetch_keys(gym, env.name, split, limit=asked.tasks, options=env.options)
-            tasks = [Task(env=env.name, key=key, options=env.options) for key in keys]
+            keys = await fetch_keys(gym, name, split, limit=asked.tasks, options=env.options)
+            tasks = [Task(env=name, key=key, options=env.options) for key in keys]
             for checkpoint in checkpoints:
                 config = Run(checkpoint.run).config()
                 player = _player(config, checkpoint)

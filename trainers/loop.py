@@ -53,10 +53,17 @@ async def train(
                 while parts.step < config.steps:
                     await one_step(parts)
             except (Exception, asyncio.CancelledError):
-                await unbroken(write_down(parts, checkpoint=parts.unsaved))
+                await unbroken(leave(parts))
                 raise
-        await asyncio.to_thread(draw, [parts.run.directory])
+            await asyncio.to_thread(draw, [parts.run.directory])
         return parts.run
+
+
+async def leave(parts: Parts) -> None:
+    """What an interrupted run leaves: the step that is done, a checkpoint of it, and the curve so far."""
+    await write_down(parts, checkpoint=parts.unsaved)
+    if parts.begun:
+        await asyncio.to_thread(draw, [parts.run.directory])
 
 
 async def begin(parts: Parts) -> None:
@@ -171,7 +178,10 @@ async def write_down(parts: Parts, *, checkpoint: bool) -> None:
             parts.display.alarm(text)
         parts.log_row(flags)
     if checkpoint:
-        await asyncio.to_thread(parts.checkpoint)
+        try:
+            await parts.memory.settle()  # first, so that what a resumed run does not play again is in memory
+        finally:
+            await asyncio.to_thread(parts.checkpoint)
 
 
 async def unbroken(work: Coroutine[Any, Any, Any]) -> Any:

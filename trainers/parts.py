@@ -6,6 +6,7 @@ database, the model.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -16,6 +17,7 @@ import torch
 
 from agents.chat import Chat
 from agents.types import Episode
+from envserver.catalogue import env_name
 from envserver.client import Gym
 from envserver.schema import Task
 from trainers.alarms import Alarms
@@ -163,15 +165,17 @@ async def assembled(
     path = checkpoint.model if checkpoint else config.model.path
     found = load_model(config.model.model_copy(update={"path": path})) if path else None
     async with AsyncExitStack() as stack:
+        memory = Memory(config.store.url, tell=display.alarm)
+        stack.push_async_callback(memory.close)
         run.make()
         env = config.env if url is None else config.env.model_copy(update={"url": url})
         gym = await stack.enter_async_context(worlds(env, log=run.directory / "server.log"))
-        keys = await fetch_keys(gym, env.name, env.split, limit=env.tasks, options=env.options)
-        pool = TaskPool(env.name, keys, seed=config.seed, options=env.options)
-        held_out = await fetch_keys(gym, env.name, env.eval_split, limit=config.eval.tasks, options=env.options)
+        name = env_name(env.name)
+        keys = await fetch_keys(gym, name, env.split, limit=env.tasks, options=env.options)
+        pool = TaskPool(name, keys, seed=config.seed, options=env.options)
+        held_out = await fetch_keys(gym, name, env.eval_split, limit=config.eval.tasks, options=env.options)
         resolved = config.model_dump(mode="json")
-        memory = Memory(config.store.url, config.name, resolved, run=books.get("memory_run"))
-        stack.push_async_callback(memory.close)
+        memory.begin(config.name, resolved, run=books.get("memory_run"))
         if checkpoint is None:
             run.clear()
         run.create(config)
@@ -212,6 +216,8 @@ async def assembled(
         )
         if checkpoint is not None:
             parts.restore(checkpoint)
+            if dropped := await asyncio.to_thread(memory.rewind, parts.step):
+                display.say(f"{dropped} episodes of later steps are dropped from memory: they are played again")
             await engine.load(learner.weights(), learner.version)
             display.say(f"going on after step {parts.step} of {config.steps}")
         yield parts

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from agents.formats.base import spoken
 from agents.types import Episode, Move, Prompt, Reply, Sample, StopReason, Turn
 from envserver.schema import Action, Observation, Opened, StepResult, Task
+from skills_db.errors import BadRecord, StoreClosed, StoreError, UnknownRecord
 from skills_db.store import open_store
 from skills_db.types import NewEpisode, NewTurn
 from skills_db.writer import EpisodeWriter
 
 __all__ = ["Memory", "recalled", "remembered"]
+
+RETRY_S = 1.0
+"""Between two tries to hand over a record where as many wait as may."""
+
+_FINAL = (BadRecord, UnknownRecord, StoreClosed)
+"""What trying again does not mend."""
 
 
 def remembered(episode: Episode, *, split: str, step: int) -> NewEpisode:
@@ -96,41 +105,99 @@ def recalled(kept: NewEpisode, *, stop_ids: Collection[int] = ()) -> tuple[Episo
 
 
 class Memory:
-    """One run's part of the store: episodes as they end, advantages after them, neither on the event loop."""
+    """One run's part of the store: episodes as they end, advantages after them, neither on the event loop.
 
-    def __init__(self, url: str | None, name: str, config: Mapping[str, Any], *, run: str | None = None) -> None:
-        """Open the store and begin a run in it, or go on with `run`. Raises StoreError."""
+    What the store cannot take right now (a full disk, a lost server) waits in memory and is tried again with whatever
+    comes next; where too much waits, so does the caller.
+    """
+
+    def __init__(self, url: str | None, *, tell: Callable[[str], None] | None = None) -> None:
+        """Open the store and see that it takes records; `tell` hears what keeps it from it later. Raises StoreError."""
+        self._tell = tell or (lambda text: None)
+        self._told = ""
+        self._writer: EpisodeWriter | None = None
         self._store = open_store(url)
         try:
-            known = run is not None and any(row.id == run for row in self._store.runs())
-            self.run = run if run is not None and known else self._store.add_run(name, config)
-            """Id of the run."""
+            self._store.probe()
         except BaseException:
             self._store.close()
             raise
+        self.run = ""
+        """Id of the run, once it has begun."""
+
+    def begin(self, name: str, config: Mapping[str, Any], *, run: str | None = None) -> None:
+        """Begin a run in the store, or go on with `run` where it is there. Raises StoreError."""
+        known = run is not None and any(row.id == run for row in self._store.runs())
+        self.run = run if run is not None and known else self._store.add_run(name, config)
         self._writer = EpisodeWriter(self._store)
 
+    def rewind(self, step: int) -> int:
+        """Drop what the run played after `step`, since it is played again; how many episodes. Raises StoreError."""
+        return self._store.rewind(self.run, step)
+
     async def keep(self, episode: Episode, *, split: str, step: int) -> None:
-        """Hand over an episode that has ended. Raises StoreError for what went wrong since the last call."""
-        await asyncio.to_thread(self._writer.add, self.run, remembered(episode, split=split, step=step))
+        """Hand over an episode that has ended. Raises StoreError for a record that was refused for good."""
+        record = remembered(episode, split=split, step=step)
+        await self._handed(lambda writer: writer.add(self.run, record))
 
     async def credit(self, episodes: Sequence[Episode], advantages: Sequence[Sequence[float]]) -> None:
-        """Hand over the (T,) advantages of episodes that were kept."""
+        """Hand over the (T,) advantages of episodes that were kept. Raises as `keep` does."""
+        set_advantages = EpisodeWriter.set_advantages
+        for episode, values in zip(episodes, advantages, strict=True):
+            await self._handed(functools.partial(set_advantages, episode_id=episode.id, advantages=values))
 
-        def hand_over() -> None:
-            for episode, values in zip(episodes, advantages, strict=True):
-                self._writer.set_advantages(episode.id, values)
-
-        await asyncio.to_thread(hand_over)
-
-    async def flush(self) -> None:
-        """Return when everything handed over is committed."""
-        await asyncio.to_thread(self._writer.flush)
+    async def settle(self) -> None:
+        """Return when everything handed over is committed, or cannot be right now. Raises as `keep` does."""
+        assert self._writer is not None
+        try:
+            await asyncio.to_thread(self._writer.flush)
+        except _FINAL:
+            raise
+        except StoreError as error:
+            self._complain(error)
+        else:
+            self._told = ""
 
     async def close(self) -> None:
-        """Write what waits and let go of the store. Raises StoreError where it cannot be written: then it is lost."""
+        """Write what waits and let go of the store. Raises StoreError, with how much is lost, where it cannot."""
         try:
-            await asyncio.to_thread(self._writer.close)
+            if self._writer is not None:
+                await asyncio.to_thread(_end, self._writer)
         finally:
-            self._writer.abandon()  # it would try the closed store once more
+            if self._writer is not None:
+                self._writer.abandon()  # it would try the closed store once more
             self._store.close()
+
+    async def _handed(self, hand_over: Callable[[EpisodeWriter], None]) -> None:
+        """Hand over until it is taken: the writer raises what an earlier record met before it takes this one."""
+        assert self._writer is not None
+        for wait_s in itertools.chain([0.0], itertools.repeat(RETRY_S)):
+            try:
+                await asyncio.to_thread(hand_over, self._writer)
+                break
+            except _FINAL:
+                raise
+            except StoreError as error:
+                self._complain(error)
+            await asyncio.sleep(wait_s)
+
+    def _complain(self, error: StoreError) -> None:
+        """Once for each trouble."""
+        if str(error) != self._told:
+            self._told = str(error)
+            self._tell(f"episodes wait in memory: {error}")
+
+
+def _end(writer: EpisodeWriter) -> None:
+    """Close it; a record that was refused for good is raised after the others have been written."""
+    refusal: StoreError | None = None
+    while True:
+        try:
+            writer.close()
+            break
+        except (BadRecord, UnknownRecord) as error:
+            refusal = refusal or error
+        except StoreError as error:
+            raise StoreError(f"{writer.waiting} records of play could not be written and are lost: {error}") from error
+    if refusal is not None:
+        raise refusal

@@ -141,4 +141,6 @@ def find_checkpoint(path: Path) -> Checkpoint:
 def _replace(path: Path, content: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(content)
+    flush(partial)
     os.replace(partial, path)
+    flush(path.parent)

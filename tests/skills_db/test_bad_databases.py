@@ -160,6 +160,8 @@ def test_a_read_only_role_is_said_to_be(postgres_url: str) -> None:
     try:
         with open_store(postgres_url) as store, pytest.raises(StoreReadOnly, match="may not be written"):
             store.add_run("r", {})
+        with open_store(postgres_url) as store, pytest.raises(StoreReadOnly, match="may not be written"):
+            store.probe()
     finally:
         with open_store(postgres_url) as store, store._database.engine.connect() as connection:
             connection.exec_driver_sql("SET default_transaction_read_only = off")
@@ -186,6 +188,8 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
         assert 5 < written < 1000
         with pytest.raises(StoreFull, match="is full: make room"):
             store.add_episode(run, an_episode(f"e{written}"))
+        with pytest.raises(StoreFull):
+            store.probe()
     with open_store(str(path)) as store:
         assert [row.id for row in store.episodes(limit=None, newest=False)] == [f"e{i}" for i in range(written)]
         assert store.add_episode(run, an_episode(f"e{written}"))

@@ -42,18 +42,32 @@ def test_a_checkpoint_that_fails_half_way_leaves_the_last_one(tmp_path: Path) ->
     assert [found.step for found in run.checkpoints()] == [1, 2]
 
 
-def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def watch_fsync(directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Paths under the directory, as they are flushed."""
     flushed: list[str] = []
     fsync = os.fsync
 
     def watched(descriptor: int) -> None:
-        flushed.append(str(Path(os.readlink(f"/proc/self/fd/{descriptor}")).relative_to(tmp_path)))
+        flushed.append(str(Path(os.readlink(f"/proc/self/fd/{descriptor}")).relative_to(directory)))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)
+    return flushed
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed = watch_fsync(tmp_path, monkeypatch)
     Run(tmp_path).write_checkpoint(1, fill, {"step": 1}, keep=2)
     partial = "checkpoints/.partial_000001"
     assert flushed == [f"{partial}/loop.json", partial, "checkpoints"]
+
+
+def test_what_a_run_was_told_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = watch_fsync(tmp_path, monkeypatch)
+    Run(tmp_path).create(recipe.resolve({"name": "run", "env": {"name": "keydoor"}}))
+    assert flushed == ["config.json.partial", "."]
 
 
 def test_clearing_leaves_the_log_of_the_running_server_and_what_a_run_did_not_write(tmp_path: Path) -> None:
