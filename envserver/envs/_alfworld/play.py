@@ -1,4 +1,4 @@
-"""ALFWorld played natively: the ALFRED domain's thirteen actions, their texts, the commands that are possible, the goal.
+"""ALFWorld played natively: the ALFRED domain's thirteen actions and their texts, what is possible, the goal.
 
 A game is read once and shared by its sessions; a play is a state and a few references, so that a copy costs
 microseconds. Texts, lists and their order are those of the package's own engine, byte for byte.

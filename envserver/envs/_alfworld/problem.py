@@ -1,4 +1,4 @@
-"""Reads a PDDL problem of the ALFRED domain: its objects, its facts, its goal. What cannot be read is said, not guessed.
+"""Reads a PDDL problem of the ALFRED domain: objects, facts, goal. What cannot be read is said, not guessed.
 
 Everything is lower-cased, as the planner that the official games run on does.
 """
