@@ -15,7 +15,18 @@ from functools import lru_cache
 
 from envserver.envs._alfworld.goals import TYPES
 
-__all__ = ["SIZES", "SPLITS", "GeneratedKey", "OfficialKey", "generated", "mixed", "official", "parse", "type_of"]
+__all__ = [
+    "SIZES",
+    "SPLITS",
+    "GeneratedKey",
+    "OfficialKey",
+    "generated",
+    "mixed",
+    "official",
+    "parse",
+    "split_of",
+    "type_of",
+]
 
 SPLITS = ("train", "valid_seen", "valid_unseen")
 SIZES = {"train": 10_000, "valid_seen": 1_000, "valid_unseen": 1_000}
@@ -68,7 +79,7 @@ def parse(key: str) -> GeneratedKey | OfficialKey:
             return GeneratedKey(task_type, split, int(number))
         case ["official", split, task, trial]:
             _check_split(split)
-            if NAME.fullmatch(task) and NAME.fullmatch(trial) and ".." not in key:
+            if split_of(f"{split}/{task}/{trial}") == split:
                 return OfficialKey(split, task, trial)
     raise KeyError(
         f"ALFWorld has no key {key[:80]!r}; keys look like generated/pick_and_place_simple/train/0042 "
@@ -76,10 +87,17 @@ def parse(key: str) -> GeneratedKey | OfficialKey:
     )
 
 
-def type_of(task: str) -> str | None:
-    """The type that an official task directory's name begins with; None for the types that ALFWorld leaves out."""
-    name = task.partition("-")[0]
-    return name if name in TYPES and "Sliced" not in task else None
+def type_of(name: str) -> str:
+    """The type of the official game of this id."""
+    return name.split("/")[1].partition("-")[0]
+
+
+def split_of(name: str) -> str | None:
+    """The split of the official game of this id; None where no key names it, as in ALFRED's types that are left out."""
+    split, _, rest = name.partition("/")
+    task, _, trial = rest.partition("/")
+    named = NAME.fullmatch(task) and NAME.fullmatch(trial) and ".." not in name and name.isascii()
+    return split if named and split in SIZES and type_of(name) in TYPES and "Sliced" not in task else None
 
 
 @lru_cache(maxsize=64)
@@ -90,17 +108,21 @@ def generated(split: str, weights: tuple[tuple[str, float], ...]) -> tuple[str, 
     return tuple(mixed(numbers, dict(weights), SIZES[split]))
 
 
-def official(ids: Sequence[str], weights: tuple[tuple[str, float], ...] | None) -> list[str]:
-    """The keys of these games of one split, in an order that does not cluster; None: the types as they come."""
+def official(ids: Sequence[str], weights: tuple[tuple[str, float], ...], *, by_weight: bool) -> list[str]:
+    """The keys of the games of one split that are of a listed type, in an order that does not cluster.
+
+    With `by_weight` they are mixed by weight as long as each type's games last, else as they come.
+    """
     shuffled = sorted(ids, key=lambda name: hashlib.sha256(name.encode()).digest())
-    if weights is None:
-        return [f"official/{name}" for name in shuffled]
     by_type: dict[str, list[str]] = {name: [] for name, _ in weights}
+    keys = []
     for name in shuffled:
-        found = type_of(name.split("/")[1])
-        if found in by_type:
-            by_type[found].append(f"official/{name}")
-    return list(mixed({name: iter(keys) for name, keys in by_type.items()}, dict(weights), len(ids)))
+        if type_of(name) in by_type:
+            keys.append(f"official/{name}")
+            by_type[type_of(name)].append(keys[-1])
+    if not by_weight:
+        return keys
+    return list(mixed({name: iter(games) for name, games in by_type.items()}, dict(weights), len(keys)))
 
 
 def mixed(keys: Mapping[str, Iterator[str]], weights: Mapping[str, float], count: int) -> Iterator[str]:
