@@ -28,7 +28,7 @@ class Format(ABC):
     """Between what a policy says and what a world understands."""
 
     Config: ClassVar[type[FormatConfig]] = FormatConfig
-    rule: ClassVar[str]
+    rule: str
     """How to answer, in the words the policy reads."""
 
     def __init__(self, config: FormatConfig | None = None) -> None:
