@@ -28,11 +28,11 @@ SENTENCE = re.compile(r"Your task is to: (.*?)\.?\"", re.DOTALL)
 def split_root(path: Path) -> Path:
     """The directory with the splits in it: the newest `json_*` below `path`, or `path`. Raises DataUnreadable."""
     try:
-        below = sorted((entry for entry in path.glob("json_*") if entry.is_dir()), reverse=True)
-        for root in (path, *below):
+        names = sorted(os.listdir(path), reverse=True)
+        for root in (path, *(path / name for name in names if name.startswith("json_"))):
             if any((root / split).is_dir() for split in SPLITS):
                 return root
-        zips = sorted(entry.name for entry in path.glob("*.zip"))
+        zips = [name for name in names if name.endswith(".zip")]
     except OSError as error:
         raise DataUnreadable(f"ALFWorld's data in {path} cannot be read: {error.strerror}") from error
     hint = f"it has {zips[0]}, which is not unpacked" if zips else "it has none of the directories " + ", ".join(SPLITS)
@@ -89,7 +89,7 @@ def read_game(root: Path, name: str) -> Row:
 
 
 def _directories(path: Path) -> list[str]:
-    """Names of the directories in one that may be missing, sorted."""
+    """Names of the directories in one, sorted; none where it is missing."""
     try:
         with os.scandir(path) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())

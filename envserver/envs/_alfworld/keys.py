@@ -104,8 +104,11 @@ def split_of(name: str) -> str | None:
 def generated(split: str, weights: tuple[tuple[str, float], ...]) -> tuple[str, ...]:
     """The generated keys of a split; `weights` are the types that are listed, each with its share."""
     _check_split(split)
-    numbers = {name: (str(GeneratedKey(name, split, at)) for at in range(SIZES[split])) for name, _ in weights}
-    return tuple(mixed(numbers, dict(weights), SIZES[split]))
+    return tuple(mixed({name: _numbered(name, split) for name, _ in weights}, dict(weights), SIZES[split]))
+
+
+def _numbered(task_type: str, split: str) -> Iterator[str]:
+    return (str(GeneratedKey(task_type, split, number)) for number in range(SIZES[split]))
 
 
 def official(ids: Sequence[str], weights: tuple[tuple[str, float], ...], *, by_weight: bool) -> list[str]:
