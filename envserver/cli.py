@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
-import traceback
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from envserver.command import run_app
 from envserver.terminal import console, expert_moves, human_moves, print_json, print_table, script_moves, watch
 
 if TYPE_CHECKING:
@@ -39,26 +39,9 @@ class Misuse(Exception):
     """Raised for what the caller can put right; its text is the one sentence shown."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run the command line; never returns."""
-    asked = sys.argv[1:] if argv is None else argv
-    args = [arg for arg in asked if arg != "--debug"]
-    try:
-        code = app(args, prog_name="envserver", standalone_mode=False)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
-    except Exception as error:
-        if len(args) < len(asked):
-            traceback.print_exc()
-        # A usage error of typer's; `envserver` alone has printed the help and says nothing.
-        says = error.format_message() if hasattr(error, "format_message") else str(error) or type(error).__name__
-        if says:
-            print(f"envserver: {' '.join(says.split())}", file=sys.stderr)
-        sys.exit(2 if _is_misuse(error) else 1)
-    sys.exit(code if isinstance(code, int) else 0)
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line."""
+    run_app(app, "envserver", argv, _is_misuse)
 
 
 def _is_misuse(error: Exception) -> bool:
@@ -66,8 +49,7 @@ def _is_misuse(error: Exception) -> bool:
     from envserver.errors import BadRequest, UnknownEnv, UnknownTask
     from envserver.plugins import NoSuchPlugin
 
-    kinds = (Misuse, ConfigError, NoSuchPlugin, BadRequest, UnknownEnv, UnknownTask)
-    return isinstance(error, kinds) or hasattr(error, "format_message")
+    return isinstance(error, (Misuse, ConfigError, NoSuchPlugin, BadRequest, UnknownEnv, UnknownTask))
 
 
 @app.callback()

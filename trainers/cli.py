@@ -11,12 +11,13 @@ import importlib
 import json
 import signal
 import sys
-import traceback
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+from envserver.command import run_app
 
 if TYPE_CHECKING:
     from trainers.config import RunConfig
@@ -32,33 +33,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but the result.")]
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run the command line; never returns."""
-    asked = sys.argv[1:] if argv is None else argv
-    args = [arg for arg in asked if arg != "--debug"]
-    try:
-        code = app(args, prog_name="trainer", standalone_mode=False)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
-    except Exception as error:
-        if len(args) < len(asked):
-            traceback.print_exc()
-        # A usage error of typer's; `trainer` alone has printed the help and says nothing.
-        says = error.format_message() if hasattr(error, "format_message") else str(error) or type(error).__name__
-        if says:
-            print(f"trainer: {' '.join(says.split())}", file=sys.stderr)
-        sys.exit(2 if _is_misuse(error) else 1)
-    sys.exit(code if isinstance(code, int) else 0)
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line."""
+    run_app(app, "trainer", argv, _is_misuse)
 
 
 def _is_misuse(error: Exception) -> bool:
     from envserver.errors import UnknownEnv, UnknownTask
     from trainers.plugged import BadConfig
 
-    return isinstance(error, (BadConfig, UnknownEnv, UnknownTask)) or hasattr(error, "format_message")
+    return isinstance(error, (BadConfig, UnknownEnv, UnknownTask))
 
 
 @app.callback()
@@ -149,6 +133,7 @@ def eval_(
             f"of {len(result.episodes)} '{result.split}' tasks, {how}; reward {result.reward:.3f}, "
             f"turns {result.turns:.1f}" + (f"; {result.invalid} invalid episodes left out" if result.invalid else "")
         )
+        print("  " + "  ".join(f"{name} {value:.1%}" for name, value in result.conduct.items()))
     for label, gap in comparisons:
         print(
             f"{label} over {found[0][0]}: {gap.difference:+.1%} [{gap.low:+.1%}, {gap.high:+.1%}], paired over "
@@ -282,7 +267,7 @@ def _finish(config: RunConfig, work: Coroutine[Any, Any, Any]) -> None:
         asyncio.run(attended())
     except (KeyboardInterrupt, asyncio.CancelledError):
         print(f"trainer: stopped; go on with: trainer train {config.directory} --resume", file=sys.stderr)
-        raise
+        raise KeyboardInterrupt from None
     print(f"{config.directory}: {config.steps} steps done; curve: {config.directory / 'curve.png'}")
 
 
