@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from pydantic import JsonValue
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
@@ -125,10 +126,14 @@ def create_app(config: ServerConfig) -> FastAPI:
             inline.close()
             nursery.close()
 
-    app = FastAPI(
+    # A browser loads nothing from elsewhere: /docs comes with its scripts, and ReDoc would fetch a logo.
+    app = FastAPIOffline(
+        redoc_url=None,
+        static_url="/docs/static",
         title="Turnhalle",
         version=envserver.__version__,
         description="Worlds for agents that act in many turns.",
+        swagger_ui_parameters={"validatorUrl": None},
         lifespan=lifespan,
     )
     app.router.route_class = StrictRoute
@@ -211,18 +216,18 @@ def _routes(app: FastAPI, config: ServerConfig) -> None:
     @app.post("/v1/sessions", status_code=201, response_model=Opened, responses=opening)
     async def open(request: OpenRequest) -> Response:
         """Open a session; the same id and task again answer the same."""
-        return _json(await app.state.sessions.open(request.task, request.session), 201)
+        return _json(await app.state.sessions.open(request.task, request.session, request.owner), 201)
 
     @app.get("/v1/sessions", response_model=list[SessionState], responses=_refusals())
     async def sessions() -> list[SessionState]:
-        """Every session, with age and lease."""
+        """Every session, with owner, age and lease."""
         states: list[SessionState] = app.state.sessions.states()
         return states
 
     @app.get("/v1/sessions/{session}", response_model=SessionState, responses=_refusals(404, 422))
     async def state(session: SessionPath) -> Response:
         """State and transcript of one session."""
-        return _json((await app.state.sessions.state(session)).model_dump_json().encode())
+        return _json(await app.state.sessions.state(session))
 
     stepping = _refusals(404, 409, 413, 422, 502, 504)
 

@@ -153,7 +153,7 @@ def _make(making: Making, writing: int, maker: int) -> None:
         making.make()
         said = "made"
     except (Exception, SystemExit) as error:
-        said = f"{type(error).__name__}: {error}"
+        said = " ".join(f"{type(error).__name__}: {error}".split())
     finally:
         os.write(writing, said.encode(errors="replace")[:SAID_BYTES])
         sys.stderr.flush()

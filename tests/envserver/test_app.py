@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,19 @@ async def test_the_schema_names_a_problem_for_every_refusal(http: httpx.AsyncCli
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
                     assert list(answer["content"]) == ["application/problem+json"], (path, verb, status)
+
+
+async def test_the_page_about_the_routes_loads_nothing_from_elsewhere(http: httpx.AsyncClient) -> None:
+    page = (await http.get("/docs")).text
+    loaded = re.findall(r"""(?:src|href|url)\s*[=:]\s*['"]([^'"]+)""", page)
+    assert len(loaded) == 4
+    for path in loaded:
+        assert path.startswith("/")
+        answer = await http.get(path)
+        assert answer.status_code == 200
+    assert '"validatorUrl": null' in page
+    problem(await http.get("/redoc"), 404, "BadRequest")
+    problem(await http.get("/docs/static/nope.js"), 404, "BadRequest")
 
 
 def test_a_token_guards_everything_but_health_and_the_expert_is_off_unless_asked_for() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -103,6 +104,17 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(GameFailed, match="cannot be written"):
         GameCache(tmp_path / "file").story(ROOM, timeout_s=10)
+
+
+def test_a_full_disk_is_said_at_once(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, hard))
+    try:
+        with pytest.raises(GameFailed, match=r"^the games directory's disk is full \(File too large\); .* in 16 MiB$"):
+            GameCache(tmp_path).story(ROOM, timeout_s=100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files(tmp_path) == []
 
 
 def test_the_directory_may_be_chosen_by_the_environment(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ worlds a family has. This partition is ours; cooking has its official split of f
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -30,6 +31,10 @@ __all__ = ["GENERATOR", "VERSION", "make", "preload"]
 GENERATOR = 1
 """Raise it whenever the same key would give another game."""
 VERSION = f"textworld-{textworld.__version__}-{GENERATOR}"
+
+ROOM_BYTES = 16 << 20
+"""What has to be free: what the compiler writes under way, 7 MB for the largest games, and some."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 COOKING = (cooking.KB_LOGIC_PATH, cooking.KB_LOGIC_DROP_PATH)
 SERIAL = slice(0x12, 0x18)
@@ -56,6 +61,7 @@ def make(key: GameKey, directory: Path) -> None:
     """
     trouble = "every seed gave a game of another split"
     for attempt in range(ATTEMPTS):
+        _room(directory)
         seed = key.seed(attempt)
         textworld.g_rng.set_seed(seed)
         options = GameOptions()
@@ -68,7 +74,7 @@ def make(key: GameKey, directory: Path) -> None:
         except OtherSplit:
             continue
         except (QuestGenerationError, AssertionError, IndexError, KeyError, ValueError) as error:
-            trouble = f"{type(error).__name__} {error}"[:200].strip()
+            trouble = _sentence(error)
             continue
         if key.family != "cooking" and _split(game, game.walkthrough) != key.split:
             continue
@@ -77,13 +83,30 @@ def make(key: GameKey, directory: Path) -> None:
             _finish(directory)
             walkthrough = _prove(directory)
         except (CouldNotCompileGameError, GameFailed) as error:
-            trouble = f"{type(error).__name__} {error}"[:200].strip()
+            trouble = _sentence(error)
             continue
         meta = {"key": str(key), "seed": seed, "attempt": attempt, "version": VERSION, "walkthrough": walkthrough}
         meta["sha256"] = {name: digest(directory / name) for name in ("game.z8", "game.json")}
         (directory / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
         return
     raise GameFailed(f"TextWorld makes no game of '{key}': {trouble}; take other parameters")
+
+
+def _room(directory: Path) -> None:
+    """Raises GameFailed where the disk is full: of that the compiler only says that the game may be too big."""
+    try:
+        with (directory / "room").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
+    except OSError as error:
+        if error.errno in FULL:
+            detail = f"the games directory's disk is full ({error.strerror}); a game is made in {ROOM_BYTES >> 20} MiB"
+            raise GameFailed(detail) from error
+    finally:
+        (directory / "room").unlink(missing_ok=True)
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__} {error}".split())[:200]
 
 
 def digest(path: Path) -> str:
