@@ -48,8 +48,8 @@ def accepted(turn: Turn, before: Observation, refusals: Sequence[str] = REFUSALS
     if action is None or turn.result is None:
         return False
     if before.choices and action.tool is None:
-        said = _plain(action.text)
-        return any(said == _plain(choice) for choice in before.choices)
+        command = _plain(action.text)
+        return action.text in before.choices or any(command == _plain(choice) for choice in before.choices)
     return not turn.result.observation.text.lstrip().startswith(tuple(refusals))
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agents.types import Episode
 from envserver.client import Gym
 from envserver.schema import Task
+from trainers.conduct import conduct
 from trainers.display import Display
 from trainers.player import Player
 
@@ -59,6 +60,11 @@ class Evaluation:
         """Mean turns."""
         return _mean([len(episode.turns) for found in self.episodes.values() for episode in found])
 
+    @property
+    def conduct(self) -> dict[str, float]:
+        """Refused and repeated actions, tags, success by type of task."""
+        return conduct([episode for found in self.episodes.values() for episode in found])
+
     def metrics(self) -> dict[str, float]:
         """As a run logs them."""
         low, high = self.interval
@@ -69,7 +75,7 @@ class Evaluation:
             "eval/reward": self.reward,
             "eval/turns": self.turns,
             "eval/episodes": float(self.count),
-        }
+        } | {f"eval/{name}": value for name, value in self.conduct.items()}
 
 
 @dataclass(frozen=True, slots=True)

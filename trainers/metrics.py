@@ -37,7 +37,10 @@ TABLE: dict[str, Metric] = {}
 
 
 def declare(name: str, unit: str, meaning: str) -> None:
-    """Add a metric to the table; the same name declared twice with another meaning is a ValueError."""
+    """Add a metric to the table; the same name declared twice with another meaning is a ValueError.
+
+    A name that ends in `/*` declares every name with one more part in that place.
+    """
     metric = Metric(name, unit, meaning)
     if TABLE.setdefault(name, metric) != metric:
         raise ValueError(f"metric '{name}' is already declared as: {TABLE[name].meaning}")
@@ -54,6 +57,10 @@ for _name, _unit, _meaning in (
     ("episode/invalid", "episodes", "episodes whose world or wire broke: reward null, no gradient, in no baseline"),
     ("episode/invalid_share", "share", "those episodes of all that were played in the step"),
     ("episode/failure_share", "share", "valid episodes that did not solve their task"),
+    ("action/refused_share", "share", "turns whose action the world did not accept, or whose text could not be parsed"),
+    ("action/repeated_share", "share", "turns whose action was taken before in the episode while the same was shown"),
+    ("tag/*", "share", "turns with this tag of reasoning, `none` among them; where the format has tags"),
+    ("success_of/*", "share", "valid episodes of this type that solved their task; where the world names types"),
     ("format/complaint_share", "share", "turns whose text could not be parsed into an action"),
     ("sample/truncated_share", "share", "turns that were cut by `player.max_tokens`"),
     ("tokens/sampled", "tokens", "ids the policy sampled in this step"),
@@ -102,6 +109,10 @@ for _name, _unit, _meaning in (
     ("reward", "reward", "mean raw return on held-out tasks"),
     ("turns", "turns", "mean turns on held-out tasks"),
     ("episodes", "episodes", "valid held-out episodes"),
+    ("action/refused_share", "share", "held-out turns whose action was not accepted or could not be parsed"),
+    ("action/repeated_share", "share", "held-out turns whose action was taken before while the same was shown"),
+    ("tag/*", "share", "held-out turns with this tag of reasoning"),
+    ("success_of/*", "share", "held-out episodes of this type that solved their task"),
     ("time_s", "s", "wall time of the evaluation"),
 ):
     declare(f"eval/{_name}", _unit, _meaning)
@@ -129,7 +140,7 @@ class MetricsLog:
         """Append one step; a value that is not finite is written as null."""
         row: dict[str, float | None] = {"step": step}
         for name, value in metrics.items():
-            if name not in TABLE:
+            if name not in TABLE and f"{name.rpartition('/')[0]}/*" not in TABLE:
                 warnings.warn(f"metric '{name}' is not declared in trainers/metrics.py", UndeclaredMetric, stacklevel=2)
             row[name] = round(float(value), 9) if math.isfinite(value) else None
         self._file.write(json.dumps(row) + "\n")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from agents.types import Episode, StopReason
 from trainers.algorithms.base import Group, Metrics
+from trainers.conduct import conduct
 
 __all__ = ["Tally"]
 
@@ -66,6 +67,7 @@ class Tally:
                 "episode/failure_share": 1 - success,
                 "episode/turns": len(turns) / len(valid),
             }
+        found |= conduct(valid)
         if turns:
             found["format/complaint_share"] = _share(sum(turn.reply.action is None for turn in turns), len(turns))
             found["sample/truncated_share"] = _share(
