@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from typing import ClassVar, Self, overload
+from typing import ClassVar, Self
 
 from pydantic import Field
 
 from envserver.core import Env, EnvConfig, cut, going, lost, won
+from envserver.numbered import NumberedKeys
 from envserver.schema import Action, StepResult, Task
 
 __all__ = ["Keydoor"]
@@ -47,7 +48,7 @@ class Keydoor(Env):
     @classmethod
     def tasks(cls, config: EnvConfig, split: str) -> Sequence[str]:
         assert isinstance(config, KeydoorConfig)
-        return Keys(f"doors-{config.doors}/{split}", SIZES[split])
+        return NumberedKeys(f"doors-{config.doors}/{split}", SIZES[split])
 
     def reset(self, task: Task) -> StepResult:
         match = KEY.fullmatch(task.key)
@@ -125,24 +126,3 @@ class Keydoor(Env):
                 seen.append("The chest is shut.")
         seen.append(f"You hold {f'the {self.held} key' if self.held else 'nothing'}.")
         return going(" ".join(seen), choices=self._choices())
-
-
-class Keys(Sequence[str]):
-    """Numbered keys of one split, made when they are asked for."""
-
-    def __init__(self, prefix: str, length: int) -> None:
-        self.prefix = prefix
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        numbers = range(self.length)[index]
-        if isinstance(numbers, int):
-            return f"{self.prefix}/{numbers:04d}"
-        return [f"{self.prefix}/{number:04d}" for number in numbers]

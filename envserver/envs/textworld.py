@@ -19,7 +19,8 @@ from pydantic import Field, field_validator
 
 from envserver.core import Env, EnvConfig, Making
 from envserver.envs._textworld.commands import REFUSAL, readable
-from envserver.envs._textworld.keys import FILE_NAME, SIZES, FileKey, GameKey, GameKeys, check_family, parse
+from envserver.envs._textworld.keys import FILE_NAME, SIZES, FileKey, GameKey, check_family, parse
+from envserver.numbered import NumberedKeys
 from envserver.schema import Action, Observation, StepResult, Task
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class TextWorld(Env):
         if split not in SIZES:
             raise KeyError(f"TextWorld has no split '{split[:40]}'; there are: {', '.join(SIZES)}")
         if config.family != "file":
-            return GameKeys(config.family, split)
+            return NumberedKeys(f"{config.family}/{split}", SIZES[split])
         if config.games_dir is None:
             return []
         stories = (config.games_dir / split).glob("*.z8")

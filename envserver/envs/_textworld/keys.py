@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import overload
 
-__all__ = ["ATTEMPTS", "FAMILIES", "SIZES", "FileKey", "GameKey", "GameKeys", "check_family", "parse"]
+__all__ = ["ATTEMPTS", "FAMILIES", "SIZES", "FileKey", "GameKey", "check_family", "parse"]
 
 SIZES = {"train": 10_000, "valid": 1_000, "test": 1_000}
 """Games of each split, for every family and every choice of parameters."""
@@ -82,27 +80,6 @@ class FileKey:
 
     def __str__(self) -> str:
         return f"file/{self.split}/{self.name}"
-
-
-class GameKeys(Sequence[str]):
-    """Numbered keys of one split, made when they are asked for."""
-
-    def __init__(self, family: str, split: str) -> None:
-        self.prefix = f"{family}/{split}"
-        self.length = SIZES[split]
-
-    def __len__(self) -> int:
-        return self.length
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        numbers = range(self.length)[index]
-        if isinstance(numbers, int):
-            return f"{self.prefix}/{numbers:04d}"
-        return [f"{self.prefix}/{number:04d}" for number in numbers]
 
 
 def check_family(text: str) -> None:
