@@ -15,8 +15,10 @@ from functools import cache
 
 from envserver.envs._alfworld.goals import GOALS, Goal
 from envserver.envs._alfworld.keys import GeneratedKey
+from envserver.envs._alfworld.oracle import plan
+from envserver.envs._alfworld.play import Game, Play
 from envserver.envs._alfworld.rooms import Receptacle, Room, rooms
-from envserver.envs._alfworld.row import Row
+from envserver.envs._alfworld.row import Dialect, Row
 
 __all__ = ["make"]
 
@@ -29,25 +31,22 @@ LAMP_STANDS = ("Desk", "SideTable", "Dresser", "Shelf", "CoffeeTable", "TVStand"
 MANGLED = str.maketrans({"|": "_bar_", "+": "_plus_", "-": "_minus_", ".": "_dot_", ",": "_comma_"})
 
 
-def make(key: GeneratedKey) -> Row:
-    """The game of a key, proven winnable."""
+def make(key: GeneratedKey, dialect: Dialect = "0.4") -> tuple[Row, Game]:
+    """The game of a key, proven winnable, and as it was loaded to prove it."""
     for attempt in range(ATTEMPTS):
         row = _draw(key, random.Random(f"{key}#{attempt}"))
-        if row is not None and _proven(row):
-            return row
+        if row is not None and _proven(game := Game.load(row, dialect)):
+            return row, game
     raise AssertionError(f"{key}: {ATTEMPTS} draws gave no game that can be won")
 
 
-def _proven(row: Row) -> bool:
+def _proven(game: Game) -> bool:
     """Whether the game is not won at its start and the oracle's plan wins it."""
-    from envserver.envs._alfworld import oracle
-    from envserver.envs._alfworld.play import Game, Play
-
-    play = Play(Game.load(row))
-    plan = None if play.won else oracle.plan(play)
-    for command in plan or ():
+    play = Play(game)
+    commands = None if play.won else plan(play)
+    for command in commands or ():
         play.step(command)
-    return play.won and bool(plan)
+    return play.won and bool(commands)
 
 
 @dataclass
