@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from envserver.envs._alfworld.aim import aim
 from envserver.envs._alfworld.deeds import CHANGES, Deed, done, possible
 from envserver.envs._alfworld.facts import number
 from envserver.envs._alfworld.formula import Formula
@@ -40,6 +41,7 @@ class Game:
         """Verbs after which the goal is asked again."""
         self.won = self.goal(self.start)
         """Whether the game is won before the first step."""
+        self.aim = aim(problem, self.facts)
         names = named(self.facts.ids)
         self.objects = tuple(names[one] for one in self.facts.objects)
         self.receptacles = tuple(names[one] for one in self.facts.receptacles)
@@ -62,6 +64,22 @@ class Game:
     def possible(self, state: State) -> dict[str, Deed]:
         """The commands that are possible now and not `fixed`."""
         return possible(self.facts, state, self.objects, self.receptacles, self.words.put)
+
+    def command(self, deed: Deed) -> str:
+        """How a deed is ordered that is no look at something."""
+        verb, what, where = deed
+        if verb == "go":
+            return f"go to {self.receptacles[what]}"
+        if verb in ("open", "close"):
+            return f"{verb} {self.receptacles[what]}"
+        name = self.objects[what]
+        if verb == "use":
+            return f"use {name}"
+        if verb == "put":
+            return self.words.put.format(name, self.receptacles[where])
+        if verb == "take":
+            return f"take {name} from {self.receptacles[where]}"
+        return f"{verb} {name} with {self.objects[where] if verb == 'slice' else self.receptacles[where]}"
 
 
 class Play:
