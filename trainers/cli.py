@@ -133,7 +133,8 @@ def eval_(
             f"of {len(result.episodes)} '{result.split}' tasks, {how}; reward {result.reward:.3f}, "
             f"turns {result.turns:.1f}" + (f"; {result.invalid} invalid episodes left out" if result.invalid else "")
         )
-        print("  " + "  ".join(f"{name} {value:.1%}" for name, value in result.conduct.items()))
+        if result.conduct:
+            print("  " + "  ".join(f"{name} {value:.1%}" for name, value in result.conduct.items()))
     for label, gap in comparisons:
         print(
             f"{label} over {found[0][0]}: {gap.difference:+.1%} [{gap.low:+.1%}, {gap.high:+.1%}], paired over "
