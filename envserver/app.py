@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -48,7 +50,7 @@ from envserver.workers.inline import Inline
 from envserver.workers.nursery import Nursery
 from envserver.workers.process import Processes
 
-__all__ = ["create_app", "serve"]
+__all__ = ["Unserved", "create_app", "serve"]
 
 PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 TITLES = {
@@ -266,11 +268,15 @@ def _routes(app: FastAPI, config: ServerConfig) -> None:
         return _json(await app.state.verbs.steps(request))
 
 
+class Unserved(RuntimeError):
+    """Raised where the server cannot begin; one sentence."""
+
+
 def serve(config: ServerConfig) -> None:
     """Serve until SIGTERM or SIGINT; no worker outlives this.
 
     Prints the URL once it listens, and writes it to `port_file`. Raises NoSuchPlugin for an environment that is not
-    there, SystemExit where the port is taken.
+    there, Unserved where the address is taken or the file cannot be written.
     """
     settings = uvicorn.Config(
         create_app(config),
@@ -290,7 +296,18 @@ def serve(config: ServerConfig) -> None:
         timeout_graceful_shutdown=3,
         server_header=False,
     )
-    listener = settings.bind_socket()
+    part = config.port_file and config.port_file.with_name(config.port_file.name + ".part")
+    try:
+        if part is not None:
+            part.touch()
+    except OSError as error:
+        raise Unserved(f"the port file '{config.port_file}' cannot be written: {error.strerror}") from None
+    try:
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        listener = socket.create_server((config.host, config.port), family=family, backlog=settings.backlog)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise Unserved(f"nothing is served at {config.host}:{config.port}: {why}; choose --host and --port") from None
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -302,8 +319,7 @@ def serve(config: ServerConfig) -> None:
             gc.collect()
             gc.freeze()
             gc.set_threshold(20_000, 20, 20)
-            if config.port_file is not None:
-                part = config.port_file.with_name(config.port_file.name + ".part")
+            if part is not None and config.port_file is not None:
                 part.write_text(url + "\n", encoding="utf-8")
                 part.replace(config.port_file)
             print(f"envserver: serving at {url}", flush=True)

@@ -47,6 +47,16 @@ else:
         _early = False
         """Whether there were bytes before the endpoint accepted: where a frame begins is then the parser's secret."""
 
+        def __init__(self, *options: Any, **more: Any) -> None:
+            super().__init__(*options, **more)
+            self._answers: list[bytes] = []
+
+        async def send(self, message: Any) -> None:
+            """uvicorn holds a refusal by an HTTP response for no answer, and says so in the log."""
+            await super().send(message)
+            if self.initial_response is not None and self.close_sent:
+                self.handshake_complete = True
+
         def handle_connect(self, event: Any) -> None:
             """Offer the lane to the endpoint, whose task begins after this."""
             super().handle_connect(event)
@@ -67,17 +77,16 @@ else:
                 self._owed = max(0, start - size)
             while start < size:
                 body = _body(data, start, size)
-                if body is None:
+                if body is None or (body[1] > size and body[1] - start <= SHORT_BYTES):
                     self._held = data[start:]
-                    return
+                    break
                 end = body[1]
-                if end > size and end - start <= SHORT_BYTES:
-                    self._held = data[start:]
-                    return
                 if end > size or not self._answered(data, start, *body):
+                    self._write()
                     super().data_received(data[start:end])
                     self._owed = max(0, end - size)
                 start = end
+            self._write()
 
         def _offer(self, take: Take) -> None:
             if not self._early:
@@ -98,8 +107,15 @@ else:
             if answers is None:
                 return False
             for answer in answers:
-                self.transport.write(_head(len(answer)) + answer)
+                self._answers.append(_head(len(answer)))
+                self._answers.append(answer)
             return True
+
+        def _write(self) -> None:
+            """What one read asked is answered in one write."""
+            if self._answers:
+                self.transport.write(b"".join(self._answers))
+                self._answers.clear()
 
         def _sent(self, frames: list[bytes]) -> bool:
             """Whether the frames are sent."""

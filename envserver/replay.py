@@ -25,14 +25,20 @@ class Unrestorable(Exception):
     """Raised inside where the machinery lost a world for good; on the wire it is a WorldFailed."""
 
 
-async def surviving(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Call again on another worker where one died, unless it is this very call that kills them."""
+async def surviving(attempt: Callable[[], Awaitable[T]], lost: WorldLost | None = None) -> T:
+    """Call again on another worker where one died, unless it is this very call that kills them.
+
+    `lost` is how a first attempt ended that was made elsewhere.
+    """
     deaths = 0
     for _ in range(MAX_REBUILDS):
         try:
+            if lost is not None:
+                error, lost = lost, None
+                raise error
             return await attempt()
-        except WorldLost as lost:
-            if lost.culprit:
+        except WorldLost as death:
+            if death.culprit:
                 deaths += 1
                 if deaths >= MAX_DEATHS:
                     break

@@ -122,6 +122,8 @@ class OpenRequest(Wire):
     task: Task
     session: SessionId | None = None
     """A caller-made id makes opening a safe retry: the same id and task give the same session again."""
+    owner: Name | None = None
+    """Who asks, for the list of sessions; it decides nothing."""
 
 
 class Opened(Wire):
@@ -159,6 +161,8 @@ class SessionState(Wire):
 
     session: str
     task: Task
+    owner: str | None = None
+    """Who opened it, by their own word; a fork has its source's."""
     index: int
     """Steps taken."""
     over: bool

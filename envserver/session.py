@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from time import monotonic
 
 from pydantic_core import to_json
 
 from envserver.errors import GymError
-from envserver.schema import Action, EnvCard, Outcome, Task
+from envserver.schema import Action, EnvCard, Outcome, SessionState, Task
 from envserver.workers.base import Home, World
 
 __all__ = ["Logged", "Session", "as_json", "logged"]
@@ -31,12 +32,14 @@ class Session:
         "closed",
         "failed_action",
         "failure",
+        "flying",
         "home",
         "id",
         "lock",
         "log_bytes",
         "opening",
         "outcome",
+        "owner",
         "parent",
         "playing",
         "playing_action",
@@ -53,6 +56,7 @@ class Session:
         self.home = home
         self.parent = parent
         """Session and index this one was forked at."""
+        self.owner: str | None = None
         self.began_at = 0
         """Steps taken before this session: more than 0 after a fork."""
         self.world: World | None = None
@@ -65,11 +69,42 @@ class Session:
         self.failure: GymError | None = None
         self.failed_action: Logged = b""
         self.opening: asyncio.Task[None] | None = None
-        self.playing: asyncio.Task[bytes] | None = None
+        self.playing: asyncio.Future[bytes] | None = None
         self.playing_action: Logged = b""
+        self.flying: asyncio.Future[tuple[int, bytes]] | None = None
+        """The step that is with its worker without the lock; whoever takes the lock waits for it."""
         self.lock = asyncio.Lock()
         self.born = self.touched = monotonic()
         self.closed = False
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """The lock, and no step under way without it."""
+        async with self.lock:
+            while self.flying is not None:
+                await asyncio.wait([self.flying])
+            yield
+
+    def state(self, lease_s: float) -> SessionState:
+        """What the server knows, without the transcript."""
+        now = monotonic()
+        return SessionState(
+            session=self.id,
+            task=self.task,
+            owner=self.owner,
+            index=len(self.actions),
+            over=self.outcome is not None,
+            outcome=self.outcome,
+            age_s=now - self.born,
+            idle_s=now - self.touched,
+            lease_s=lease_s,
+        )
+
+    def transcript(self, lease_s: float) -> bytes:
+        """The same with the transcript, as JSON; spliced, since a log may hold megabytes."""
+        head = self.state(lease_s).model_dump_json(exclude={"actions", "results"}).encode()
+        actions = b",".join([_whole(action) for action in self.actions])
+        return b'%b,"actions":[%b],"results":[%b]}' % (head[:-1], actions, b",".join(self.results))
 
     def let_go(self) -> None:
         """Close the world; the log stays."""
@@ -81,6 +116,11 @@ class Session:
 def as_json(action: Logged) -> bytes:
     """A logged action as Action's JSON."""
     return action if isinstance(action, bytes) else b'{"text":%b}' % to_json(action)
+
+
+def _whole(action: Logged) -> bytes:
+    """A logged action as Action's JSON with every field."""
+    return action if isinstance(action, bytes) else b'{"text":%b,"tool":null,"arguments":{}}' % to_json(action)
 
 
 def logged(action: Action) -> Logged:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
 
@@ -30,11 +31,12 @@ from envserver.errors import (
 )
 from envserver.metrics import Counts
 from envserver.replay import Unrestorable, rebuild, surviving
-from envserver.schema import Action, EnvCard, Outcome, SessionState, StepResult, Task
+from envserver.schema import EnvCard, Outcome, SessionState, Task
 from envserver.session import Logged, Session, as_json
 from envserver.workers.base import Home, Result, World, WorldLost
 from envserver.workers.inline import Inline, InlineWorld
 from envserver.workers.nursery import Nursery
+from envserver.workers.process import ProcessWorld, landed
 
 __all__ = ["Sessions"]
 
@@ -66,9 +68,12 @@ class Sessions:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for session in self._table.values():
+            if session.playing is not None:
+                session.playing.cancel()
         self._table.clear()
 
-    async def open(self, task: Task, id: str | None) -> bytes:
+    async def open(self, task: Task, id: str | None, owner: str | None = None) -> bytes:
         """Open `task`; answers Opened as JSON. The same id and task answer the same again.
 
         Raises UnknownEnv, UnknownTask, OutOfTurn for an id that is taken, GymFull, WorldFailed or WorldSilent.
@@ -77,6 +82,7 @@ class Sessions:
         session = self._table.get(id) if id is not None else None
         if session is None:
             session = self._enter(id, task, card, None)
+            session.owner = owner
             session.opening = self._spawn(self._open(session))
         elif session.task != task or session.parent is not None:
             raise OutOfTurn(f"session '{id}' plays another task; choose another id", session=id)
@@ -102,15 +108,15 @@ class Sessions:
             copy.actions = source.actions[:at]
             copy.results = source.results[: at + 1]
             copy.log_bytes = sum(map(len, copy.actions)) + sum(map(len, copy.results[1:]))
+            copy.owner = source.owner
             copy.opening = self._spawn(self._fork(source, copy))
-            self.counts.forked += 1
         return await self._opened(copy)
 
-    def step(self, id: str, index: int, asked: Logged) -> bytes | asyncio.Task[bytes]:
+    def step(self, id: str, index: int, asked: Logged) -> bytes | asyncio.Future[bytes]:
         """Play step `index`; answers StepResult as JSON, at once where the world is trivial or the step is taken.
 
-        A returned task may be awaited by many and must be shielded. Raises UnknownSession, OutOfTurn, EpisodeOver or
-        WorldFailed, as does the task, and WorldSilent.
+        A returned future may be awaited by many and must be shielded. Raises UnknownSession, OutOfTurn, EpisodeOver or
+        WorldFailed, as does the future, and WorldSilent.
         """
         session = self._table.get(id)
         if session is None:
@@ -141,8 +147,14 @@ class Sessions:
                 raise self._fail(session, error, "env_error") from None
             return self._record(session, asked, result)
         session.playing_action = asked
-        session.playing = self._spawn(self._play(session, asked))
-        return session.playing
+        session.playing = playing = asyncio.get_running_loop().create_future()
+        began = perf_counter()
+        if type(world) is ProcessWorld and not world.lost and not session.lock.locked():
+            session.flying = flight = world.send(as_json(asked))
+            flight.add_done_callback(partial(self._land, session, began))
+        else:
+            self._spawn(self._play(session, began, None))
+        return playing
 
     async def expert(self, id: str) -> bytes:
         """The expert's next action as JSON, or `null`."""
@@ -161,17 +173,15 @@ class Sessions:
             if session.outcome is None:
                 self.counts.ended(session.task.env, "cancelled")
 
-    async def state(self, id: str) -> SessionState:
-        """State and transcript of one session."""
+    async def state(self, id: str) -> bytes:
+        """State and transcript of one session, a SessionState as JSON."""
         session = self._find(id)
         await self._settled(session)
-        actions = [Action.model_validate_json(as_json(action)) for action in session.actions]
-        results = [StepResult.model_validate_json(result) for result in session.results]
-        return self._shown(session).model_copy(update={"actions": actions, "results": results})
+        return session.transcript(self.config.lease_s)
 
     def states(self) -> list[SessionState]:
         """Every session, without transcripts; renews nothing."""
-        return [self._shown(session) for session in self._table.values()]
+        return [session.state(self.config.lease_s) for session in self._table.values()]
 
     async def tasks(self, env: str, split: str, offset: int, limit: int, options: Mapping[str, JsonValue]) -> bytes:
         """A TaskPage as JSON."""
@@ -242,7 +252,7 @@ class Sessions:
                 copy.outcome = source.outcome
             else:
                 if at == len(source.actions) and source.outcome is None:
-                    async with source.lock:
+                    async with source.alone():
                         if at == len(source.actions) and source.world is not None and not source.world.lost:
                             with contextlib.suppress(WorldLost):
                                 copy.world = await source.world.copy()
@@ -254,26 +264,52 @@ class Sessions:
             self._table.pop(copy.id, None)
             raise _gym_error(error, copy.id) from None
         copy.opening = None
+        self.counts.forked += 1
         if copy.closed:
             copy.let_go()
             raise self._unknown(copy.id)
 
-    async def _play(self, session: Session, action: Logged) -> bytes:
-        asked = as_json(action)
-        began = perf_counter()
+    def _land(self, session: Session, began: float, flight: asyncio.Future[tuple[int, bytes]]) -> None:
+        """A worker answered, or did not: only a step whose world is lost needs a task."""
+        session.flying = None
+        if flight.cancelled():
+            return
+        try:
+            self._played(session, began, landed(flight.result()))
+        except WorldLost as lost:
+            self._spawn(self._play(session, began, lost))
+        except GymError as error:
+            outcome: Outcome = "timeout" if isinstance(error, WorldSilent) else "env_error"
+            self._unplayed(session, self._fail(session, error, outcome))
+
+    async def _play(self, session: Session, began: float, lost: WorldLost | None) -> None:
+        """Play the step where there is something to wait for first."""
+        asked = as_json(session.playing_action)
         try:
             if session.opening is not None:
                 await asyncio.shield(session.opening)
-            result = await self._with_world(session, lambda world: world.step(asked))
-        except GymError:
-            session.failed_action = action
-            raise
-        finally:
-            session.playing = None
-        self.counts.waited(perf_counter() - began)
-        return self._record(session, action, result)
+            self._played(session, began, await self._with_world(session, lambda world: world.step(asked), lost))
+        except Exception as error:
+            self._unplayed(session, error)
 
-    async def _with_world(self, session: Session, call: Callable[[World], Awaitable[T]]) -> T:
+    def _played(self, session: Session, began: float, result: Result) -> None:
+        playing, session.playing = session.playing, None
+        self.counts.waited(perf_counter() - began)
+        body = self._record(session, session.playing_action, result)
+        if playing is not None and not playing.done():
+            playing.set_result(body)
+
+    def _unplayed(self, session: Session, error: Exception) -> None:
+        playing, session.playing = session.playing, None
+        session.failed_action = session.playing_action
+        if playing is not None and not playing.done():
+            playing.set_exception(error)
+            # Read, so that an error whose asker has gone is not reported a second time.
+            playing.exception()
+
+    async def _with_world(
+        self, session: Session, call: Callable[[World], Awaitable[T]], lost: WorldLost | None = None
+    ) -> T:
         """Call the session's world, rebuilt where it is lost; whatever fails ends the session."""
 
         async def attempt() -> T:
@@ -282,11 +318,11 @@ class Sessions:
             assert session.world is not None
             return await call(session.world)
 
-        async with session.lock:
+        async with session.alone():
             if session.closed:
                 raise self._unknown(session.id)
             try:
-                return await surviving(attempt)
+                return await surviving(attempt, lost)
             except WorldSilent as error:
                 raise self._fail(session, error, "timeout") from None
             except Unrestorable as error:
@@ -332,19 +368,6 @@ class Sessions:
             session.failure = error
             self._end(session, outcome)
         return error
-
-    def _shown(self, session: Session) -> SessionState:
-        now = monotonic()
-        return SessionState(
-            session=session.id,
-            task=session.task,
-            index=len(session.actions),
-            over=session.outcome is not None,
-            outcome=session.outcome,
-            age_s=now - session.born,
-            idle_s=now - session.touched,
-            lease_s=self.config.lease_s,
-        )
 
     async def _reap(self) -> None:
         while True:

@@ -102,6 +102,8 @@ class Socket:
             return [reply] if reply is not None else []
         if type(items) is not list:
             return [_refusal(None, BadRequest("a frame is one request object or an array of them"))]
+        if not items:
+            return [_refusal(None, BadRequest("the array holds no request; send at least one"))]
         if len(items) > self.config.max_batch:
             detail = f"a frame holds at most {self.config.max_batch} requests, this one has {len(items)}; split it"
             return [_refusal(None, BadRequest(detail))]
@@ -114,23 +116,23 @@ class Socket:
         # not takes the models' way, and is read or refused there.
         try:
             id, session, body = item["id"], item["session"], item["body"]
-            index, text = body["index"], body["action"]["text"]
-            if (
+            index, action = body["index"], body["action"]
+            text = action["text"]
+            plain = (
                 item["verb"] == "step"
                 and len(item) == 4
                 and len(body) == 2
-                and len(body["action"]) == 1
+                and len(action) == 1
                 and type(text) is str
                 and len(text) <= MAX_TEXT_CHARS
                 and type(index) is int
                 and index >= 0
                 and type(session) is str
                 and (type(id) is int or type(id) is str)
-            ):
-                return self._step(id, session, index, text)
+            )
         except (KeyError, TypeError):
-            pass
-        return self._take_any(item)
+            plain = False
+        return self._step(id, session, index, text) if plain else self._take_any(item)
 
     def _take_any(self, item: Any) -> bytes | None:
         id = item.get("id") if type(item) is dict else None
@@ -166,7 +168,7 @@ class Socket:
         self._await(id, answer)
         return None
 
-    def _await(self, id: int | str, task: asyncio.Task[bytes]) -> None:
+    def _await(self, id: int | str, task: asyncio.Future[bytes]) -> None:
         self.waiting += 1
         task.add_done_callback(partial(self._done, id))
 
@@ -185,7 +187,7 @@ class Socket:
             raise BadRequest("a session's id is a string")
         match body:
             case OpenRequest():
-                return await self.sessions.open(body.task, body.session)
+                return await self.sessions.open(body.task, body.session, body.owner)
             case ForkRequest():
                 return await self.sessions.fork(session, body.index, body.session)
             case BatchOpen():
@@ -197,7 +199,7 @@ class Socket:
             return b"null"
         if verb == "expert":
             return await self.verbs.expert(session)
-        return (await self.sessions.state(session)).model_dump_json().encode()
+        return await self.sessions.state(session)
 
     def _spawn(self, work: Any) -> asyncio.Task[bytes]:
         task: asyncio.Task[bytes] = asyncio.create_task(work)
@@ -205,7 +207,7 @@ class Socket:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _done(self, id: int | str, task: asyncio.Task[bytes]) -> None:
+    def _done(self, id: int | str, task: asyncio.Future[bytes]) -> None:
         self.waiting -= 1
         self._room.set()
         if task.cancelled():

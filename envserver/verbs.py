@@ -31,14 +31,14 @@ class Verbs:
     async def opens(self, batch: BatchOpen) -> bytes:
         """Open many; each is answered or refused on its own."""
         self._fits(batch.requests)
-        calls = [self.sessions.open(request.task, request.session) for request in batch.requests]
+        calls = [self.sessions.open(request.task, request.session, request.owner) for request in batch.requests]
         return _spliced(await asyncio.gather(*calls, return_exceptions=True))
 
     async def steps(self, batch: BatchSteps) -> bytes:
         """Step many; each is answered or refused on its own."""
         self._fits(batch.requests)
         answers: list[bytes | BaseException | None] = []
-        under_way: dict[int, asyncio.Task[bytes]] = {}
+        under_way: dict[int, asyncio.Future[bytes]] = {}
         for place, request in enumerate(batch.requests):
             answer: bytes | GymError | None = None
             try:

@@ -35,6 +35,10 @@ class Result(NamedTuple):
     truncated: bool
 
 
+# The class's own constructor goes through Python.
+_made: Callable[[type[Result], tuple[bytes, bool, bool]], Result] = tuple.__new__
+
+
 class WorldLost(Exception):
     """Raised when a world went away with its worker; `culprit` where its own call was being played just then."""
 
@@ -238,7 +242,7 @@ def _encode(env: Env, result: StepResult) -> Result:
         if not isfinite(result.reward):
             raise ValueError(f"reward {result.reward} is not finite")
         truncated = result.truncated
-        return Result(result_json(result), truncated or result.terminated, truncated)
+        return _made(Result, (result_json(result), truncated or result.terminated, truncated))
     except Exception as error:
         _failed(env, "result", error)
 

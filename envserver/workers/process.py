@@ -27,7 +27,7 @@ from envserver.workers.base import Home, Result, World, WorldLost
 from envserver.workers.nursery import Nursery
 from envserver.workers.template import ANSWER, ASK, Flag, Verb
 
-__all__ = ["ProcessWorld", "Processes", "Worker"]
+__all__ = ["ProcessWorld", "Processes", "Worker", "landed"]
 
 SWEEP_S = 0.25
 """Pause between two looks at deadlines."""
@@ -70,18 +70,24 @@ class Worker(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def ask(self, verb: Verb, world: int, body: bytes, timeout_s: float) -> asyncio.Future[tuple[int, bytes]]:
-        """Queue a call; what is asked in one turn of the loop travels in one write."""
+        """Queue a call; what is asked of a busy worker in one turn of the loop travels in one write."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[tuple[int, bytes]] = loop.create_future()
         if not self.alive:
             answer.set_exception(WorldLost(f"worker {self.pid} is gone"))
             return answer
+        asked = ASK.pack(len(body), verb, world)
         if not self.calls:
             self.head_since = time.monotonic()
+            if self._transport is not None and not self._out:
+                # An idle worker begins at once; what is asked after this waits for it anyway.
+                self.calls.append(Call(answer, timeout_s))
+                self._transport.write(asked + body)
+                return answer
         self.calls.append(Call(answer, timeout_s))
         if not self._out:
             loop.call_soon(self._flush)
-        self._out.append(ASK.pack(len(body), verb, world))
+        self._out.append(asked)
         self._out.append(body)
         return answer
 
@@ -191,8 +197,11 @@ class ProcessWorld(World):
         return not self.worker.alive or (self.worker.draining and not self.pinned)
 
     async def step(self, action: bytes) -> Result:
-        flags, body = await self._ask(Verb.STEP, action)
-        return Result(body, bool(flags & Flag.OVER), bool(flags & Flag.TRUNCATED))
+        return landed(await self.send(action))
+
+    def send(self, action: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        """Begin a step; `landed` reads what comes back. Raises WorldSilent or WorldLost inside the future."""
+        return self._call(Verb.STEP, action, self.home.config.call_timeout_s)
 
     async def copy(self) -> ProcessWorld | None:
         twin = ProcessWorld(self.home, self.worker, self.pinned)
@@ -222,8 +231,7 @@ class ProcessWorld(World):
     async def begin(self, task: bytes) -> Result:
         """Open the world for `task`."""
         call = self._call(Verb.OPEN, task, self.home.config.open_timeout_s)
-        flags, body = _checked(await call)
-        return Result(body, bool(flags & Flag.OVER), bool(flags & Flag.TRUNCATED))
+        return landed(await call)
 
     async def _ask(self, verb: Verb, body: bytes) -> tuple[int, bytes]:
         return _checked(await self._call(verb, body, self.home.config.call_timeout_s))
@@ -359,6 +367,12 @@ class Processes(Home):
         else:
             # A worker that dies before its first answer would be forked in a tight loop.
             asyncio.get_running_loop().call_later(1.0, self._short.set)
+
+
+def landed(answer: tuple[int, bytes]) -> Result:
+    """A worker's answer as a Result. Raises the GymError that it may be."""
+    flags, body = _checked(answer)
+    return Result(body, bool(flags & Flag.OVER), bool(flags & Flag.TRUNCATED))
 
 
 def _checked(answer: tuple[int, bytes]) -> tuple[int, bytes]:
