@@ -50,7 +50,7 @@ DIALECTS: Mapping[Dialect, Words] = {
     "0.4": Words(("help", "inventory", "look"), "move {} to {}", "You move the {} to the {}.", False),
     "0.2": Words(("inventory", "look"), "put {} in/on {}", "You put the {} in/on the {}.", True),
 }
-LETTERS = (("_bar_", "|"), ("_minus_", "-"), ("_plus_", "+"), ("_dot_", "."), ("_comma_", ","))
+LETTERS = (("_minus_", "-"), ("_plus_", "+"), ("_dot_", "."), ("_comma_", ","))
 """How a problem spells what its language has no letters for."""
 
 
@@ -59,24 +59,26 @@ def named(ids: Iterable[str]) -> dict[str, str]:
     ids = sorted(ids)
     kinds = {one: _kind(one) for one in ids if "_bar_" in one}
     left = Counter(kinds.values())
-    names = {}
+    names = dict[str, str]()
     for one in ids:
-        if one not in kinds:
-            for spelt, letter in LETTERS:
-                one_name = names.get(one, one).replace(spelt, letter)
-                names[one] = one_name
-            names[one] += " "
-            continue
-        names[one] = f"{kinds[one]} {left[kinds[one]]}"
-        left[kinds[one]] -= 1
+        kind = kinds.get(one)
+        if kind is None:
+            # The package's own slip: a name without a number ends in a space.
+            names[one] = f"{_plain(one)} "
+        else:
+            names[one] = f"{kind} {left[kind]}"
+            left[kind] -= 1
     return names
 
 
 def _kind(one: str) -> str:
-    kind = one.split("_bar_", 1)[0]
-    for spelt, letter in LETTERS[1:]:
-        kind = kind.replace(spelt, letter)
-    return kind + ("basin" if "basin" in one else "")
+    return _plain(one.split("_bar_", 1)[0]) + ("basin" if "basin" in one else "")
+
+
+def _plain(text: str) -> str:
+    for spelt, letter in LETTERS:
+        text = text.replace(spelt, letter)
+    return text
 
 
 def listed(things: Sequence[str]) -> str:

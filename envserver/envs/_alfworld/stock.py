@@ -1,15 +1,13 @@
 """ALFWorld played by the package itself: textworld's PddlEnv with alfworld's wrappers, beside which ours is measured.
 
-For a process of its own, and one thread in it: the package keeps its state in a C library that is loaded anew for each
-play and in globals. A library that is closed is unloaded, so memory stays flat, but the planner in it has asked to be
-called when the process ends: a process that played must end by `os._exit`, as workers do.
+For a process of its own, and one thread in it: the package keeps its state in globals and in a C library of which each
+play needs a copy of its own, 4 MB, that `close` leaves to the next play. Translated problems are kept up to a bound.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-import fast_downward
 from alfworld.agents.environment.alfred_tw_env import AlfredDemangler, AlfredInfos
 from textworld import EnvInfos
 from textworld.envs import PddlEnv
@@ -68,6 +66,11 @@ class StockPlay:
     def won(self) -> bool:
         return bool(self._state["won"])
 
+    @property
+    def reward(self) -> float:
+        """The package's score of the last step, 1 in a state that is won; the opening has none."""
+        return float(self._state.get("score") or 0)
+
     def admissible(self) -> tuple[str, ...]:
         return tuple(self._state["admissible_commands"])
 
@@ -96,7 +99,7 @@ class StockPlay:
         return twin
 
     def close(self) -> None:
-        """Unload the play's library; to be called once it is over."""
+        """Leave the library to another play; nothing more can be played here."""
         library, self._library = self._library, None
         if library is not None:
-            fast_downward.close_lib(library)
+            stock_speed.give_back(library)

@@ -1,8 +1,9 @@
 """What makes the package's own engine usable: the same work is done once. Its output stays the same, byte for byte.
 
-The package translates a problem four times before the first step and parses the same text templates at every step; here
-a translation, a parsed template and a parsed query are remembered for the process, and a planner's translation is made
-only when a planner is asked. The package works with globals, so these are put into its modules: once, for the process.
+The package translates a problem four times before the first step, parses the same text templates at every step and
+loads a library for every environment. Here a translation, a parsed template and a parsed query are remembered, a
+library is used again, and the planner's translation is made only when a planner is asked. The package works with
+globals, so these are put into its modules: once, for the process.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import fast_downward
 import textworld.logic
 from textworld.envs.pddl import logic, textgen
 
-__all__ = ["install"]
+__all__ = ["give_back", "install"]
 
 MAX_TRANSLATIONS = 64
 """Problems whose translation is kept, about 1.5 MB each."""
@@ -58,7 +59,7 @@ class Translations:
         return self.kept[key]
 
 
-class PddlState(logic.PddlState):
+class PddlState(logic.PddlState):  # type: ignore[misc]
     """The package's state, which translates for the planner only when it is asked for a plan."""
 
     def __init__(self, downward_lib: Any, pddl_problem: str, game_logic: Any) -> None:
@@ -66,7 +67,7 @@ class PddlState(logic.PddlState):
         self.downward_lib = downward_lib
         self._planner_ready = False
 
-    def replan(self, infos: Any) -> list[str]:
+    def replan(self, infos: Any) -> Any:
         if not self._planner_ready:
             _, sas = _translations()(self._logic.domain, self.pddl_problem, False, True)
             self.downward_lib.load_sas_replan(sas.encode())
@@ -97,7 +98,7 @@ def _parsed_logic(grammar: str) -> Any:
     return logic._parse_and_convert(grammar, rule_name="pddlStart")
 
 
-class GameLogic(logic.GameLogic):
+class GameLogic(logic.GameLogic):  # type: ignore[misc]
     """The package's logic, its grammar parsed once for the process."""
 
     def __init__(self, domain: str, grammar: str) -> None:
@@ -143,13 +144,38 @@ def _replace(grammar: Any, start: Any) -> list[Any]:
     return [_copied(symbol, start.context) for symbol in rule.rhs]
 
 
-class _Rule(textworld.logic.Rule):
+class _Rule(textworld.logic.Rule):  # type: ignore[misc]
     """A rule whose queries are parsed once."""
 
     @classmethod
     @lru_cache(4096)
     def parse_conjunctive_query(cls, expr: str) -> Any:
         return textworld.logic.Rule.parse_conjunctive_query(expr)
+
+
+class Libraries:
+    """Loaded copies of the planner's library, each for one play at a time.
+
+    A copy is never unloaded: it leaves a call behind that the process makes at its end.
+    """
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self.load = load
+        self.idle: list[Any] = []
+
+    def __call__(self) -> Any:
+        return self.idle.pop() if self.idle else self.load()
+
+
+@cache
+def _libraries() -> Libraries:
+    return Libraries(fast_downward.load_lib)
+
+
+def give_back(library: Any) -> None:
+    """A play is over; the next one may have its library."""
+    library.cleanup()
+    _libraries().idle.append(library)
 
 
 @cache
@@ -160,10 +186,11 @@ def install() -> None:
     original = textgen._parse_and_convert
 
     @lru_cache(65_536)
-    def parse(text: str, rule_name: str) -> list[Any]:
+    def parse(text: str, rule_name: str) -> Any:
         return original(text, rule_name=rule_name)
 
     fast_downward.pddl2sas = _translations()
+    fast_downward.load_lib = _libraries()
     textgen._parse_and_convert = lambda text, rule_name="symbols", **_: [_clone(one) for one in parse(text, rule_name)]
     textgen.copy_context = _context
     textgen.Symbol.copy = _copied
