@@ -15,7 +15,7 @@ import importlib.util
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from envserver.envs._alfworld.stock import StockPlay
 
 __all__ = ["Alfworld"]
+
+Weight = Annotated[float, Field(gt=0, le=1e6)]
 
 MAX_GAMES = 128
 """Games a worker keeps in memory, some 150 kB each, beyond those that are being played."""
@@ -51,7 +53,7 @@ class AlfworldConfig(EnvConfig):
     6 pick_two_obj_and_place."""
     held_out: tuple[str, ...] = ()
     """Of `types`, those that only valid_unseen lists, and then it lists no other; [5, 6] is RLVMR's L2."""
-    mixture: tuple[float, ...] = ()
+    mixture: tuple[Weight, ...] = ()
     """How often each of `types` is listed, in their order. Empty: generated games evenly, official ones as they are."""
     engine: Literal["native", "stock"] = "native"
     """`native`: our player, the same text a thousand times faster. `stock`: the package alfworld on textworld, for
@@ -100,8 +102,8 @@ class AlfworldConfig(EnvConfig):
             raise ValueError(f"held_out has {missing[0]}, which is not among types")
         if len(self.held_out) == len(self.types):
             raise ValueError("held_out leaves no type to learn from")
-        if self.mixture and (len(self.mixture) != len(self.types) or min(self.mixture) <= 0):
-            raise ValueError(f"mixture needs {len(self.types)} weights above 0, one for each of types")
+        if self.mixture and len(self.mixture) != len(self.types):
+            raise ValueError(f"mixture needs {len(self.types)} weights, one for each of types")
         if self.expert == "handcoded" and (self.engine != "stock" or self.dialect != "0.4"):
             raise ValueError("the handcoded expert is the package's; it needs engine = 'stock' and dialect = '0.4'")
         if self.engine == "stock" and importlib.util.find_spec("alfworld") is None:

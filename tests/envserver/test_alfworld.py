@@ -1,0 +1,360 @@
+"""ALFWorld as an environment: play, rewards, experts, listings, official data, bad input."""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from envserver.catalogue import BadOption, configured
+from envserver.client import Gym
+from envserver.envs import alfworld
+from envserver.envs._alfworld.goals import TYPES
+from envserver.envs._alfworld.keys import SPLITS, GeneratedKey
+from envserver.envs._alfworld.making import make
+from envserver.envs.alfworld import Alfworld
+from envserver.errors import UnknownTask, WorldFailed
+from envserver.launch import launch
+from envserver.schema import Action, Task
+from envserver.workers.base import Served, Worlds
+
+SIMPLE = "generated/pick_and_place_simple/train/0000"
+CLEAN = "generated/pick_clean_then_place_in_recep/valid_unseen/0004"
+PEOPLE = ["Put it away.", " Tidy up,\n please. ", "Do it"]
+
+
+def opened(key=SIMPLE, seed=0, **options):
+    env = Alfworld(Alfworld.Config(**options))
+    return env, env.reset(Task(env="alfworld", key=key, seed=seed))
+
+
+def listed(split, **options):
+    return Alfworld.tasks(Alfworld.Config(**options), split)
+
+
+def types_of(keys):
+    return {key.split("/")[1 if key.startswith("generated") else 2].partition("-")[0] for key in keys}
+
+
+def played(env, result, seed, steps=25):
+    """A random player's transcript."""
+    rng, seen = random.Random(seed), [result]
+    while not result.over and len(seen) <= steps:
+        result = env.step(Action(text=rng.choice(result.observation.choices)))
+        seen.append(result)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory):
+    """A directory as alfworld-download leaves it, out of generated games; the last of valid_seen is damaged."""
+    root = tmp_path_factory.mktemp("alfworld")
+    for number, (split, task_type) in enumerate([(split, kind) for split in SPLITS[:2] for kind in TYPES]):
+        row, _ = make(GeneratedKey(task_type, split, number))
+        params = row.params
+        task = f"{task_type}-{params['object_target']}-None-{params['parent_target'] or params['toggle_target']}-7"
+        place = root / "json_2.1.1" / split / task / f"trial_{number}"
+        place.mkdir(parents=True)
+        grammar = f'grammar :: """ {{"intro": [{{"rhs": "You see.\\n\\nYour task is to: {row.task}."}}]}} """'
+        game = {"pddl_domain": "", "grammar": grammar, "pddl_problem": row.problem, "solvable": True}
+        if number == 11:
+            game["pddl_problem"] = row.problem.replace("(:goal", "(:gaol")
+        (place / "game.tw-pddl").write_text(json.dumps(game))
+        anns = [{"task_desc": said} for said in PEOPLE]
+        told = {"task_type": task_type, "pddl_params": dict(params), "turk_annotations": {"anns": anns}}
+        (place / "traj_data.json").write_text(json.dumps(told))
+    return root
+
+
+def test_the_catalogue_does_not_import_the_package():
+    code = (
+        "import sys; from envserver import catalogue\n"
+        "kind = catalogue.load_env('alfworld'); card = catalogue.card('alfworld', kind, {})\n"
+        "assert card.splits == {'train': 10000, 'valid_seen': 1000, 'valid_unseen': 1000}, card.splits\n"
+        "assert not {'alfworld', 'textworld', 'tatsu', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("task_type", TYPES)
+def test_the_expert_wins_every_type_in_every_split(task_type, split):
+    env, result = opened(f"generated/{task_type}/{split}/0001")
+    assert result.info == {"task_type": task_type}
+    while not result.over:
+        action = env.expert()
+        assert action.text in result.observation.choices
+        result = env.step(action)
+        assert result.info == {"task_type": task_type, "admissible": True}
+    assert (result.success, result.terminated, result.reward) == (True, True, 1.0)
+    assert result.observation.choices == []
+    assert env.expert() is None
+
+
+def test_the_expert_wins_from_wherever_a_player_has_wandered():
+    for seed in range(6):
+        env, result = opened(CLEAN, max_steps=200)
+        result = played(env, result, seed, steps=40)[-1]
+        while not result.over:
+            result = env.step(env.expert())
+        assert result.success is True
+
+
+@pytest.mark.parametrize("reward", ["sparse", "dense"])
+@pytest.mark.parametrize("detour", [0, 12])
+def test_the_rewards_of_a_won_game_sum_to_one(reward, detour):
+    env, result = opened(CLEAN, reward=reward)
+    seen = played(env, result, seed=3, steps=detour)
+    while not seen[-1].over:
+        seen.append(env.step(env.expert()))
+    rewards = [result.reward for result in seen]
+    assert seen[-1].success is True
+    assert sum(rewards) == pytest.approx(1.0)
+    assert all(reward >= 0 for reward in rewards)
+    assert sum(reward > 0 for reward in rewards) == (1 if reward == "sparse" else env.start)
+
+
+def test_going_to_and_fro_earns_a_dense_reward_once():
+    env, _ = opened(reward="dense")
+    first = env.expert()
+    assert env.step(first).reward == pytest.approx(1 / env.start)
+    away = next(one for one in env.play.admissible() if one.startswith("go to ") and one != first.text)
+    assert [env.step(Action(text=text)).reward for text in (away, first.text, away, first.text)] == [0, 0, 0, 0]
+
+
+def test_the_step_limit_cuts_and_fails():
+    env, result = opened(max_steps=3)
+    for _ in range(3):
+        assert not result.over
+        result = env.step(Action(text="look"))
+    assert (result.truncated, result.terminated, result.success, result.reward) == (True, False, False, 0.0)
+    assert result.observation.choices == []
+
+
+def test_fifty_steps_are_the_default():
+    env, result = opened()
+    assert len(played(env, result, seed=11, steps=100)) <= 51
+    assert env.config.max_steps == 50
+
+
+def test_a_refused_command_costs_a_step_and_is_called_inadmissible():
+    env, before = opened()
+    for text in ("xyzzy", "", "take mug 99 from sofa 1", "go to nowhere", "look\nlook", "x" * 600, "\x00", "quit"):
+        result = env.step(Action(text=text))
+        assert result.observation.text == "Nothing happens."
+        assert result.info["admissible"] is False
+        assert result.observation.choices == before.observation.choices
+    assert env.step(Action(tool="look")).info["admissible"] is False
+    assert env.steps == 9
+    assert env.step(Action(text="inventory")).info["admissible"] is True
+
+
+def test_choices_are_shown_or_not_and_nothing_else_changes():
+    shown, hidden = opened(), opened(admissible=False)
+    for action in (Action(text="look"), Action(text="inventory")):
+        one, other = shown[0].step(action), hidden[0].step(action)
+        assert one.observation.choices
+        assert other.observation.choices == []
+        assert one.observation.text == other.observation.text
+
+
+def test_a_copy_goes_its_own_way():
+    env, result = opened(CLEAN)
+    seen = played(env, result, seed=1, steps=8)
+    twin = env.copy()
+    ours, theirs = played(env, seen[-1], seed=2), played(twin, seen[-1], seed=3)
+    assert ours != theirs
+    for seed, went in ((2, ours), (3, theirs)):
+        again, result = opened(CLEAN)
+        replayed = played(again, result, seed=1, steps=8)
+        assert replayed == seen
+        assert played(again, replayed[-1], seed=seed) == went
+
+
+def test_both_dialects_are_played():
+    for dialect, verb in (("0.4", "move"), ("0.2", "put")):
+        env, result = opened(dialect=dialect)
+        commands = []
+        while not result.over:
+            commands.append(env.expert().text)
+            result = env.step(env.expert())
+        assert result.success is True
+        assert commands[-1].startswith(f"{verb} ")
+
+
+def test_types_are_listed_by_name_or_number():
+    assert types_of(listed("train", types=[1, "pick_cool_then_place_in_recep"])) == {TYPES[0], TYPES[4]}
+    assert types_of(listed("valid_seen")) == set(TYPES)
+    weighed = listed("train", types=[2, 6], mixture=[1, 4])
+    assert sum("pick_two" in key for key in weighed[:50]) == 40
+    with pytest.raises(KeyError, match="no split 'test'"):
+        listed("test")
+
+
+def test_held_out_types_are_in_the_unseen_split_alone():
+    held_out = [5, 6]
+    assert types_of(listed("train", held_out=held_out)) == set(TYPES[:4])
+    assert types_of(listed("valid_seen", held_out=held_out)) == set(TYPES[:4])
+    assert types_of(listed("valid_unseen", held_out=held_out)) == set(TYPES[4:])
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"types": [7]}, "no task type 7; there are: 1 pick_and_place_simple"),
+        ({"types": ["pick"]}, "no task type 'pick'"),
+        ({"types": []}, "types cannot be empty"),
+        ({"types": [1, "pick_and_place_simple"]}, "once"),
+        ({"types": 3}, "give a list"),
+        ({"types": [[1]]}, "no task type"),
+        ({"held_out": [1], "types": [2, 3]}, "not among types"),
+        ({"held_out": [1, 2], "types": [1, 2]}, "leaves no type"),
+        ({"mixture": [1, 2]}, "needs 6 weights"),
+        ({"types": [1, 2], "mixture": [1, 0]}, "greater than 0"),
+        ({"types": [1, 2], "mixture": [1, float("nan")]}, r"less than or equal|greater than"),
+        ({"expert": "handcoded"}, "engine = 'stock'"),
+        ({"max_steps": 0}, "greater than or equal to 1"),
+        ({"family": "valid"}, "'generated' or 'official'"),
+        ({"typs": [1]}, "did you mean 'types'"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_a_sentence(options, why):
+    with pytest.raises(BadOption, match=why):
+        configured(Alfworld, options)
+
+
+def test_a_client_may_repeat_but_not_choose_what_is_the_servers(tmp_path, official):
+    worlds = Worlds({"alfworld": Served(Alfworld, {"data": str(official)})}, 100)
+    for name, value in (("data", str(tmp_path)), ("engine", "stock"), ("cache_dir", str(tmp_path))):
+        with pytest.raises(UnknownTask, match=f"'{name}' is the server's own"):
+            worlds.open(1, Task(env="alfworld", key=SIMPLE, options={name: value}))
+    assert worlds.open(2, Task(env="alfworld", key=SIMPLE, options={"data": str(official)})).over is False
+    worlds.close_all()
+
+
+def test_official_games_are_played(official):
+    keys = listed("train", family="official", data=official)
+    assert types_of(keys) == set(TYPES)
+    assert len(listed("valid_seen", family="official", data=official, types=[1, 2])) == 2
+    assert listed("valid_unseen", family="official", data=official) == []
+    for key in keys:
+        env, result = opened(key, data=official)
+        while not result.over:
+            result = env.step(env.expert())
+        assert result.success is True
+        assert result.info["task_type"] in key
+
+
+def test_a_person_s_words_are_chosen_by_the_seed(official):
+    key = listed("train", family="official", data=official)[0]
+    sentences = []
+    for seed in range(4):
+        _, result = opened(key, seed=seed, data=official, goal="annotation")
+        sentences.append(result.observation.text.partition("Your task is to: ")[2])
+    assert sentences == ["Put it away.", "Tidy up, please.", "Do it.", "Put it away."]
+    assert opened(key, data=official)[1].observation.text.partition("Your task is to: ")[2] not in sentences
+    assert opened(goal="annotation")[1] == opened()[1]
+
+
+def test_without_data_an_official_listing_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(BadOption, match="run alfworld-download, start the server with the option data"):
+        listed("train", family="official")
+    with pytest.raises(KeyError, match="run alfworld-download"):
+        opened(f"official/train/{TYPES[0]}-Mug-None-Desk-7/trial_1")
+
+
+async def test_a_served_world_survives_damaged_games_and_hostile_commands(official, tmp_path):
+    options = {"alfworld": {"family": "official", "data": str(official)}}
+    with launch(["alfworld"], workers=1, expert=True, env_options=options, log=tmp_path / "log") as server:
+        async with Gym(server.url, timeout_s=20) as gym:
+            page = await gym.tasks("alfworld", "valid_seen")
+            damaged = next(key for key in page.keys if key.endswith("trial_11"))
+            with pytest.raises(WorldFailed, match="GameUnreadable"):
+                await gym.open(Task(env="alfworld", key=damaged))
+            with pytest.raises(UnknownTask, match="no such game; it has train 6, valid_seen 6"):
+                await gym.open(Task(env="alfworld", key=damaged.replace("valid_seen", "valid_unseen")))
+            with pytest.raises(UnknownTask, match="no task type 9"):
+                await gym.open(Task(env="alfworld", key=SIMPLE, options={"types": [9]}))
+            async with await gym.open(Task(env="alfworld", key=SIMPLE)) as world:
+                for text in ("look " * 200_000, "\x00\x1b[2J", "开门 🚪", "../../etc/passwd", "quit", "restart"):
+                    assert (await world.step(text)).observation.text == "Nothing happens."
+                fork = await world.fork()
+                while not fork.over:
+                    await fork.step(await fork.expert())
+                assert fork.result.success is True
+                assert not world.over
+            workers = (await gym.health()).workers
+            assert len(workers) == 1
+
+
+async def test_a_server_whose_data_cannot_be_read_says_so(tmp_path):
+    options = {"alfworld": {"family": "official", "data": str(tmp_path)}}
+    with launch(["alfworld", "keydoor"], workers=1, env_options=options, log=tmp_path / "log") as server:
+        async with Gym(server.url, timeout_s=20) as gym:
+            with pytest.raises(Exception, match="holds no ALFWorld data"):
+                await gym.open(Task(env="alfworld", key=SIMPLE))
+            async with await gym.open(Task(env="keydoor", key="doors-3/train/0001")) as world:
+                assert not world.over
+
+
+def churn(sessions):
+    """Open, play and close so many sessions over forty games; resident bytes afterwards."""
+    keys = listed("train")[:40]
+    for number in range(sessions):
+        env, result = opened(keys[number % len(keys)])
+        for _ in range(4):
+            result = env.step(Action(text=result.observation.choices[number % len(result.observation.choices)]))
+        env.copy().close()
+        env.close()
+    gc.collect()
+    return psutil.Process().memory_info().rss
+
+
+def test_a_thousand_sessions_leave_nothing_behind():
+    before = churn(200)
+    assert churn(1000) - before < 8 << 20
+
+
+@pytest.mark.slow
+def test_ten_thousand_sessions_leave_nothing_behind():
+    before = churn(1000)
+    assert churn(10_000) - before < 8 << 20
+
+
+def test_a_worker_keeps_so_many_games_and_no_more(monkeypatch):
+    monkeypatch.setattr(alfworld, "MAX_GAMES", 3)
+    alfworld.GAMES.clear()
+    keys = listed("valid_seen")[:5]
+    first = [opened(key)[1] for key in keys]
+    assert len(alfworld.GAMES) == 3
+    assert [opened(key)[1] for key in keys] == first
+
+
+def test_the_stock_engine_needs_its_package(monkeypatch):
+    monkeypatch.setattr(alfworld.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BadOption, match=r"pip install 'turnhalle\[alfworld\]'"):
+        configured(Alfworld, {"engine": "stock"})
+
+
+@pytest.mark.alfworld
+@pytest.mark.parametrize("expert", ["oracle", pytest.param("handcoded", marks=pytest.mark.slow)])
+async def test_the_stock_engine_is_served_and_plays_the_same(expert, tmp_path):
+    pytest.importorskip("alfworld")
+    options = {"alfworld": {"engine": "stock", "expert": expert, "reward": "dense"}}
+    timeouts = {"open_timeout_s": 60, "call_timeout_s": 60}
+    with launch(["alfworld"], workers=1, expert=True, env_options=options, log=tmp_path / "log", **timeouts) as server:
+        async with Gym(server.url, timeout_s=120) as gym, await gym.open(Task(env="alfworld", key=SIMPLE)) as world:
+            env, mine = opened(reward="dense")
+            assert world.result == mine
+            steps = 0
+            while not world.over and steps < 12:
+                action = (await world.expert()) or Action(text="look")
+                assert await world.step(action) == env.step(action)
+                steps += 1
+            assert (world.result.success is True) or expert == "handcoded"
