@@ -11,7 +11,7 @@ from agents.formats.base import spoken
 from agents.types import Episode, Turn
 from envserver.schema import Observation
 
-__all__ = ["REFUSALS", "accepted", "headings", "said", "shown", "targets"]
+__all__ = ["REFUSALS", "accepted", "headings", "names", "said", "shown", "targets"]
 
 REFUSALS = (
     "Nothing happens",
@@ -53,15 +53,20 @@ def accepted(turn: Turn, before: Observation, refusals: Sequence[str] = REFUSALS
     return not turn.result.observation.text.lstrip().startswith(tuple(refusals))
 
 
-def targets(command: str) -> frozenset[str]:
-    """The objects and places that a command names: what stands between its verb and its little words."""
+def names(command: str) -> list[str]:
+    """The objects and places that a command names, in order: what stands between its verb and its little words."""
     found: list[list[str]] = [[]]
     for word in _plain(command).split()[1:]:
         if word in PARTICLES:
             found.append([])
         elif word not in HEADINGS:
             found[-1].append(word)
-    return frozenset(" ".join(words) for words in found if words)
+    return [" ".join(words) for words in found if words]
+
+
+def targets(command: str) -> frozenset[str]:
+    """The same as a set."""
+    return frozenset(names(command))
 
 
 def headings(command: str) -> bool:

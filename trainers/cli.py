@@ -1,4 +1,4 @@
-"""The command `trainer`: train, sft, eval, replay, plot, runs, config, algorithms, bench, demo.
+"""The command `trainer`: train, sft, annotate, eval, replay, plot, runs, config, algorithms, bench, demo.
 
 Nothing heavy is imported before a command needs it. An error is one sentence on stderr: exit 2 for misuse, 1 for
 failure, 130 after Ctrl-C, which leaves a run that `--resume` continues.
@@ -84,6 +84,33 @@ def sft(file: File, pairs: Pairs = None, quiet: Quiet = False) -> None:
         config.model_copy(update={"steps": 0}),
         loop(config.model_copy(update={"steps": 0}), display=Display(quiet=quiet)),
     )
+
+
+@app.command()
+def annotate(
+    file: File,
+    pairs: Pairs = None,
+    out: Annotated[Path | None, typer.Option(help="Write them here, for sft.annotator.name=written.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show the demonstrations that a run with tags of thought learns from, as its sft.annotator tells them."""
+    config = _config(file, pairs)
+    _needs_training()
+    from agents.transcript import transcript
+    from trainers.annotators.written import line
+    from trainers.cold_start import cold_start
+    from trainers.display import Display
+
+    found = asyncio.run(cold_start(config, display=Display(quiet=quiet)))
+    lines = [line(episode, notes) for episode, notes in found]
+    if out is not None:
+        out.write_text("".join(f"{text}\n" for text in lines), encoding="utf-8")
+        print(f"{out}: {len(found)} demonstrations")
+    elif as_json:
+        print(json.dumps([json.loads(text) for text in lines], indent=2))
+    else:
+        print("\n\n".join(transcript(episode) for episode, _ in found))
 
 
 @app.command(name="eval")

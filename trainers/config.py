@@ -114,6 +114,9 @@ class EngineConfig(_Section):
     """At most so many prompt tokens, padding included, are read in one forward pass."""
     threads: int | None = Field(None, ge=1)
     """CPU threads of torch, for sampling and learning alike; none: torch decides. More than free cores is slower."""
+    deterministic: bool = False
+    """Sample a turn of all episodes at once, when every one has come to it: the same run twice is the same to the last
+    bit, on the same machine with the same threads. Slow worlds then keep the sampler waiting."""
 
 
 class LearnerConfig(_Section):
@@ -207,6 +210,9 @@ class EvalConfig(_Section):
     """0 is greedy."""
 
 
+_Annotator = Annotated[SerializeAsAny[BaseModel], BeforeValidator(plugged("trainers.annotators", "Annotator", "rules"))]
+
+
 class SftConfig(_Section):
     """Learning from the expert's demonstrations before RL."""
 
@@ -218,6 +224,10 @@ class SftConfig(_Section):
     """Peak learning rate; none: `learner.lr`."""
     batch_episodes: int = Field(16, ge=1)
     """Demonstrations of an optimizer step."""
+    slips: float = Field(0.0, ge=0, lt=1)
+    """Share of the expert's turns, but the first, in which it plays what the world refuses: shown, and not imitated."""
+    annotator: _Annotator = Field("rules", validate_default=True)
+    """Who writes the thoughts of demonstrations where the format is `rlvmr`; `name` picks the plugin."""
     budget: int | None = Field(None, ge=1)
     """Units to spend on SFT and RL together: a demonstration costs 10, an RL episode 1 (arXiv 2510.01132, table 9)."""
     share: float = Field(0.6, ge=0, le=1)
@@ -320,8 +330,8 @@ class RunConfig(_Section):
         demonstrations = round(share.budget * share.share / 10)
         episodes = share.budget - 10 * demonstrations
         steps = episodes // (sampling.tasks_per_step * sampling.group_size)
-        spent = {"demonstrations": demonstrations, "epochs": share.epochs, "lr": share.lr}
-        return found | {"steps": steps, "sft": {**spent, "batch_episodes": share.batch_episodes}}
+        rest = {name: value for name, value in sft.items() if name not in ("budget", "share")}
+        return found | {"steps": steps, "sft": rest | {"demonstrations": demonstrations}}
 
     @property
     def directory(self) -> Path:

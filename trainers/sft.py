@@ -1,6 +1,7 @@
 """Supervised fine-tuning: the negative log-likelihood of what an expert said, at the positions it said it.
 
-Demonstrations are episodes like any other, so SFT and RL share segments, batches and learner. The rate rises over the
+Demonstrations are episodes like any other, so SFT and RL share segments, batches and learner. A turn that the world did
+not accept is read and not imitated. The rate rises over the
 first twentieth of the steps and falls to a tenth along a cosine; that is ours.
 """
 
@@ -12,6 +13,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from agents.conduct import accepted, shown
 from agents.types import Episode
 from trainers.algorithms.base import Metrics
 from trainers.batch import Batch, Row, collate
@@ -19,9 +21,9 @@ from trainers.config import SftConfig
 from trainers.display import Display
 from trainers.learner import Learner
 from trainers.rows import packed
-from trainers.segments import segments
+from trainers.segments import Segment, segments
 
-__all__ = ["sft", "sft_batches"]
+__all__ = ["lessons", "sft", "sft_batches"]
 
 
 async def sft(
@@ -32,7 +34,7 @@ async def sft(
     Returns loss (nats a token) and token accuracy of the last epoch, and prints each epoch's. Raises ValueError where
     no episode holds a token to learn from.
     """
-    units = [unit for number, episode in enumerate(episodes) if (unit := _rows(number, episode))]
+    units = [unit for number, episode in enumerate(episodes) if (unit := lessons(number, episode))]
     if not units:
         raise ValueError("there is nothing to learn from: no demonstration carries token ids; play them with a chat")
     rng = random.Random(f"{seed}/sft")
@@ -72,11 +74,20 @@ def sft_batches(
     return steps
 
 
-def _rows(number: int, episode: Episode) -> list[Row]:
+def lessons(number: int, episode: Episode) -> list[Row]:
+    """The rows of a demonstration; what the world did not accept is shown in them, and not sampled."""
     if not all(turn.move.sample.ids for turn in episode.turns):
         return []
-    found = segments(episode, [1.0] * len(episode.turns))
+    right = [accepted(turn, before) for turn, before in zip(episode.turns, shown(episode), strict=True)]
+    found = [_imitated(segment, right) for segment in segments(episode, [1.0] * len(right))]
     return [Row(segment, episode=number, group=number, ret=1.0) for segment in found if any(segment.mask)]
+
+
+def _imitated(segment: Segment, right: Sequence[bool]) -> Segment:
+    """The segment in which the answers of turns that are not right were shown, and not sampled."""
+    turns = [turn if turn >= 0 and right[turn] else -1 for turn in segment.turns]
+    mask = [turn >= 0 for turn in turns]
+    return replace(segment, mask=mask, advantages=[float(learned) for learned in mask], turns=turns)
 
 
 def _learn(learner: Learner, batches: Sequence[Batch], rate: float) -> tuple[float, float]:

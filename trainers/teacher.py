@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agents.chat import Chat
+from agents.formats.base import Format
+from agents.formats.rlvmr import Rlvmr
 from agents.policies.base import Policy
 from agents.policies.expert import Expert
 from agents.policies.random import Random
+from agents.policies.slipping import Slipping
 from agents.rollout import collect
 from agents.types import Episode
 from envserver.client import Gym
 from envserver.errors import Forbidden
 from envserver.schema import Task
+from trainers.annotate import annotated
+from trainers.annotators.base import Annotator, Notes
+from trainers.annotators.rules import Rules, RulesConfig
 from trainers.config import RunConfig
 from trainers.display import Display
 from trainers.player import seats
+from trainers.plugged import build
 
-__all__ = ["corpus", "demonstrations"]
+__all__ = ["corpus", "demonstrations", "noted"]
 
 
 async def demonstrations(
@@ -25,27 +32,48 @@ async def demonstrations(
 ) -> list[Episode]:
     """The expert's solved episodes, one a task; with a chat they carry token ids. Raises Forbidden, ValueError.
 
-    The server must run with `--expert`.
+    Where the format has tags of thought, the run's annotator writes the thoughts. The server must run with `--expert`.
     """
-    format, _ = seats(config)
-    found = await _played(Expert(format=format, chat=chat), config, gym, tasks, "demonstrations", display)
+    return [episode for episode, _ in await noted(config, gym, tasks, chat=chat, display=display)]
+
+
+async def noted(
+    config: RunConfig, gym: Gym, tasks: Sequence[Task], *, chat: Chat | None, display: Display
+) -> list[tuple[Episode, Notes]]:
+    """The same with the notes of each episode; none where the format has no tags."""
+    format, context = seats(config)
+    found = await _played(_expert(config, format, chat), config, gym, tasks, "demonstrations", display)
     solved = [episode for episode in found if episode.success]
     if not solved:
         raise ValueError(
             f"the expert of '{config.env.name}' solved none of {len(tasks)} tasks in player.max_turns = "
             f"{config.player.max_turns} turns; raise it, or learn without demonstrations"
         )
-    return solved
+    if not isinstance(format, Rlvmr):
+        return [(episode, []) for episode in solved]
+    annotator: Annotator = build("trainers.annotators", "Annotator", config.sft.annotator)
+    return await annotated(solved, annotator, format, context, chat=chat, display=display)
 
 
 async def corpus(config: RunConfig, gym: Gym, tasks: Sequence[Task], *, display: Display) -> list[str]:
     """Texts of play for a tokenizer: the expert's, or where the server refuses one, a random player's."""
-    format, _ = seats(config)
+    format, context = seats(config)
     try:
-        found = await _played(Expert(format=format), config, gym, tasks, "transcripts", display)
+        found = await _played(_expert(config, format, None), config, gym, tasks, "transcripts", display)
     except Forbidden:
         found = await _played(Random(format=format), config, gym, tasks, "transcripts", display)
+    else:
+        if isinstance(format, Rlvmr):  # by rules, whoever annotates: a tokenizer is not worth asking a model for
+            told = await annotated(found, Rules(RulesConfig()), format, context, chat=None, display=display)
+            found = [episode for episode, _ in told]
     return [text for episode in found for text in _texts(episode)]
+
+
+def _expert(config: RunConfig, format: Format, chat: Chat | None) -> Expert:
+    """The world's expert, with slips where the run asks for them."""
+    if not config.sft.slips:
+        return Expert(format=format, chat=chat)
+    return Slipping(Slipping.Config(rate=config.sft.slips), format=format, chat=chat)
 
 
 async def _played(

@@ -20,7 +20,7 @@ from agents.types import History, Move, Prompt, Sample, Sampler, Turn
 if TYPE_CHECKING:
     from envserver.client import World
 
-__all__ = ["Policy", "PolicyConfig", "said"]
+__all__ = ["Policy", "PolicyConfig", "said", "shown_move"]
 
 
 class PolicyConfig(BaseModel):
@@ -73,3 +73,12 @@ class Policy(ABC):
 def said(text: str) -> Move:
     """The move of a policy that is no language model: a text without ids."""
     return Move(prompt_ids=[], sample=Sample(ids=[], logprobs=[], stop="stop", temperature=1.0, version=0), text=text)
+
+
+def shown_move(text: str, prompt: Prompt, last: Turn | None, chat: Chat | None) -> Move:
+    """The move of an expert. With a chat it carries ids: the answer with its end of turn, log-probabilities 0."""
+    if chat is None:
+        return said(text)
+    ids = chat.answer_ids(text)
+    sample = Sample(ids=ids, logprobs=[0.0] * len(ids), stop="stop", temperature=1.0, version=0)
+    return Move(prompt_ids=chat.prompt_ids(prompt, last), sample=sample, text=text)

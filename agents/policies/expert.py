@@ -6,8 +6,8 @@ demonstrations become segments like any other episode. The server must run with 
 
 from __future__ import annotations
 
-from agents.policies.base import Policy, said
-from agents.types import History, Move, Prompt, Resigned, Sample, Turn
+from agents.policies.base import Policy, shown_move
+from agents.types import History, Move, Prompt, Resigned, Turn
 
 __all__ = ["Expert"]
 
@@ -22,9 +22,4 @@ class Expert(Policy):
         action = await self.world.expert()
         if action is None:
             raise Resigned("the expert has nothing left to play")
-        text = self.format.write(action, history)
-        if self.chat is None:
-            return said(text)
-        ids = self.chat.answer_ids(text)
-        sample = Sample(ids=ids, logprobs=[0.0] * len(ids), stop="stop", temperature=1.0, version=0)
-        return Move(prompt_ids=self.chat.prompt_ids(prompt, last), sample=sample, text=text)
+        return shown_move(self.format.write(action, history), prompt, last, self.chat)

@@ -1,0 +1,1 @@
+"""Who writes the thoughts of demonstrations, one way a file."""
