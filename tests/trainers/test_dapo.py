@@ -25,8 +25,8 @@ def test_tasks_are_drawn_up_to_ten_times():
     assert algorithm(Dapo).config.max_draws == 10
 
 
-@pytest.mark.parametrize("stop", [StopReason.MAX_TURNS, StopReason.MAX_TOKENS, StopReason.MAX_SUMMARIES])
-def test_an_episode_that_a_limit_stopped_counts_in_the_group_but_has_no_gradient(stop):
+@pytest.mark.parametrize("stop", [StopReason.MAX_TOKENS, StopReason.MAX_SUMMARIES])
+def test_an_episode_whose_tokens_ran_out_counts_in_the_group_but_has_no_gradient(stop):
     # Returns 1, 0, 0: mean 1/3, sample std sqrt((4/9 + 1/9 + 1/9) / 2) = 0.577350: A = 1.154698, -0.577349, -0.577349.
     found = group_of(episode([0.0, 1.0]), episode([0.0]), episode([0.0, 0.0], stop=stop))
     [[first, second, third]] = algorithm(Dapo).advantages([found])
@@ -37,8 +37,9 @@ def test_an_episode_that_a_limit_stopped_counts_in_the_group_but_has_no_gradient
     assert third == pytest.approx([-0.577349] * 2, abs=1e-6)
 
 
-def test_the_worlds_own_end_is_no_limit_of_ours():
-    found = group_of(episode([1.0]), episode([0.0], stop=StopReason.TRUNCATED))
+@pytest.mark.parametrize("stop", [StopReason.TRUNCATED, StopReason.MAX_TURNS])
+def test_running_out_of_turns_is_an_ordinary_failure(stop):
+    found = group_of(episode([1.0]), episode([0.0], stop=stop))
     [[_, second]] = algorithm(Dapo).advantages([found])
     assert second == pytest.approx([-0.707106], abs=1e-6)
 

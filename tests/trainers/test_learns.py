@@ -1,5 +1,5 @@
 """Every algorithm lifts the reward on keydoor: the whole loop, over a served gym, from one checkpoint that has seen a
-few demonstrations. Seeded: one machine gives the same rewards in every run."""
+few demonstrations."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from trainers.loop import train
 from trainers.metrics import read
 from trainers.recipe import resolve
 
-STEPS = 10
-MARGIN = 0.12
-"""Success that must be gained from the first two steps to the second half: 48 and 120 episodes, so a policy that learns
-nothing gains this by chance once in thirty runs (standard error 0.07)."""
+STEPS = 14
+MARGIN = 0.15
+"""Success that must be gained from the first two steps to the second half: 48 and 168 episodes, so a policy that learns
+nothing gains this by chance once in thirty runs (standard error 0.08). One that learns gains 0.4 to 0.7."""
 SETTINGS: dict[str, dict[str, Any]] = {"dapo": {"max_draws": 2}}
 """Where the paper's default would take long: ten draws a step."""
 
@@ -41,7 +41,7 @@ def settings(directory: Path, gym_url: str, *, tasks: int, **more: Any) -> RunCo
         "dir": str(directory),
         "env": {"name": "keydoor", "url": gym_url, "options": {"max_steps": 6}, "tasks": tasks},
         "format": "choice",
-        "player": {"max_turns": 6, "max_tokens": 3},
+        "player": {"max_turns": 7, "max_tokens": 8},
         "model": {"scratch": {"hidden": 64, "layers": 2, "heads": 4, "kv_heads": 2, "ffn": 128, "context": 512}},
         "engine": {"threads": 1},
         "sampling": {"tasks_per_step": 1, "group_size": 24},
@@ -55,7 +55,7 @@ def settings(directory: Path, gym_url: str, *, tasks: int, **more: Any) -> RunCo
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def warmed(gym_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that answers in numbers and is right now and then."""
-    sft = {"demonstrations": 48, "epochs": 4, "batch_episodes": 4, "lr": 3e-3}
+    sft = {"demonstrations": 48, "epochs": 6, "batch_episodes": 4, "lr": 3e-3}
     run = await train(settings(tmp_path_factory.mktemp("warmed"), gym_url, tasks=48, steps=0, sft=sft))
     return run.checkpoints()[-1].model
 
@@ -69,7 +69,7 @@ async def test_it_learns(name: str, warmed: Path, gym_url: str, tmp_path: Path) 
             tasks=1,
             steps=STEPS,
             model={"path": str(warmed)},
-            learner={"lr": 1e-3, "critic_lr": 2e-3},
+            learner={"lr": 1.2e-3, "critic_lr": 2e-3},
             algorithm={"name": name, **SETTINGS.get(name, {})},
         )
     )

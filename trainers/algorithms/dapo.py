@@ -6,8 +6,9 @@
 The paper's: clip-higher 0.2 / 0.28; the mean over all tokens; dynamic sampling (a group whose episodes all got the
 same raw reward is not trained on, and others are drawn, 10 times at most in its script); overlong filtering; no KL.
 Its soft overlong punishment is the shaper `overlong`.
-Ours: an episode counts as overlong if a limit of ours stopped it (`MAX_TURNS`, `MAX_TOKENS`, `MAX_SUMMARIES`) and
-not the world's; its advantages are 0, it stays in its group's statistics and its tokens in the divisor. After the
+Ours: an episode counts as overlong if its tokens ran out (`MAX_TOKENS`, `MAX_SUMMARIES`). Running out of turns is an
+ordinary failure: answers that cannot be parsed leave the world as it is and end there, and they must not be free. The
+advantages of an overlong episode are 0, it stays in its group's statistics and its tokens in the divisor. After the
 last draw a step makes do with the groups it has. `minibatches` is 1; the paper makes one update from 512 answers.
 """
 
@@ -23,7 +24,7 @@ from trainers.algorithms.base import Algorithm, AlgorithmConfig, Group, alike
 
 __all__ = ["Dapo"]
 
-OVERLONG = frozenset({StopReason.MAX_TURNS, StopReason.MAX_TOKENS, StopReason.MAX_SUMMARIES})
+OVERLONG = frozenset({StopReason.MAX_TOKENS, StopReason.MAX_SUMMARIES})
 
 
 class DapoConfig(AlgorithmConfig):
