@@ -30,7 +30,7 @@ def wire() -> str:
     out = ["# The wire", ""]
     out += [
         "Every error is `application/problem+json` of the type `Problem`. Times end in `_s`, sizes in `_bytes`.",
-        "A server shows its routes at `/docs`, a page that loads nothing from elsewhere; `/openapi.json` is the schema.",
+        "A server shows its routes at `/docs`, which loads nothing from elsewhere; `/openapi.json` is their schema.",
         "",
     ]
     out += ["## Routes", "", "| route | what | answers |", "|---|---|---|"]

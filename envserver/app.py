@@ -296,18 +296,18 @@ def serve(config: ServerConfig) -> None:
         timeout_graceful_shutdown=3,
         server_header=False,
     )
-    part = config.port_file and config.port_file.with_name(config.port_file.name + ".part")
-    try:
-        if part is not None:
-            part.touch()
-    except OSError as error:
-        raise Unserved(f"the port file '{config.port_file}' cannot be written: {error.strerror}") from None
     try:
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
         listener = socket.create_server((config.host, config.port), family=family, backlog=settings.backlog)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise Unserved(f"nothing is served at {config.host}:{config.port}: {why}; choose --host and --port") from None
+    part = config.port_file and config.port_file.with_name(config.port_file.name + ".part")
+    try:
+        if part is not None:
+            part.touch()
+    except OSError as error:
+        raise Unserved(f"the port file '{config.port_file}' cannot be written: {error.strerror}") from None
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -324,7 +324,10 @@ def serve(config: ServerConfig) -> None:
                 part.replace(config.port_file)
             print(f"envserver: serving at {url}", flush=True)
 
-    Announced(settings).run(sockets=[listener])
+    server = Announced(settings)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise Unserved("the server ended before it served anything; the lines above say why")
 
 
 def _options(text: str) -> dict[str, JsonValue]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -33,6 +34,10 @@ Token = Annotated[str | None, typer.Option(help="Bearer token of that server.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Option = Annotated[list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE of the environment's options.")]
 EnvName = Annotated[str, typer.Argument(metavar="ENV", help="An environment's name, or package.module:Class.")]
+
+LOOK_S = 15.0
+"""What a server gets to answer a look at its catalogue: a person waits."""
+MAX_SEED = (1 << 63) - 1
 
 
 class Misuse(Exception):
@@ -91,19 +96,17 @@ def serve(
         from envserver.app import serve as serve_app
     except ModuleNotFoundError as error:
         raise Misuse(f"serving needs '{error.name}': pip install 'turnhalle[server]'") from error
-    try:
-        serve_app(config)
-    except SystemExit as end:
-        if end.code:
-            raise RuntimeError(f"nothing is served at {config.host}:{config.port}; the line above says why") from None
+    serve_app(config)
 
 
 @app.command(name="list")
 def list_(url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """List environments."""
+    """List environments, and of those that are not installed what they need."""
     cards, missing = _cards(url, token)
     if as_json:
-        print_json([card.model_dump(exclude={"config_schema", "instructions", "tools"}) for card in cards])
+        left_out = {"config_schema", "instructions", "tools"}
+        shown = [{**card.model_dump(exclude=left_out), "needs": None} for card in cards]
+        print_json([*shown, *({"env": name, "needs": why} for name, why in missing.items())])
         return
     rows = [
         (card.env, card.summary, " ".join(f"{split} {count}" for split, count in card.splits.items()), card.weight)
@@ -170,7 +173,7 @@ def play(
     env: EnvName,
     key: Annotated[str | None, typer.Argument(help="A task's key; default the first of --split.")] = None,
     split: Annotated[str, typer.Option(help="Split whose first task is played where no key is given.")] = "train",
-    seed: Annotated[int, typer.Option(min=0, help="The task's seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The task's seed.")] = 0,
     option: Option = None,
     script: Annotated[Path | None, typer.Option(help="Commands, one a line; - reads them from stdin.")] = None,
     expert: Annotated[bool, typer.Option("--expert", help="Watch the expert.")] = False,
@@ -187,13 +190,18 @@ def play(
         lines = stack.enter_context(_script(script)) if script is not None else None
         if url is None:
             _config(_load(env), option)
+        else:
+            _card(env, url, token)
         if key is None:
             keys, _ = _keys(env, split, 0, 1, option, url, token)
+            if not keys:
+                raise Misuse(f"'{env}' lists no task in split '{split}' with these options; name one")
             key = keys[0]
         if url is None:
             from envserver.launch import launch
 
-            served = launch([env], workers=1, expert=True, env_options={env: _options(option)})
+            log = Path(stack.enter_context(TemporaryDirectory(prefix="envserver-"))) / "log"
+            served = launch([env], workers=1, expert=True, env_options={env: _options(option)}, log=log)
             url = stack.enter_context(served).url
         gym = stack.enter_context(SyncGym(url, token=token))
         name = _name(env)
@@ -285,6 +293,8 @@ def _cards(url: str | None, token: str | None) -> tuple[list[EnvCard], dict[str,
             cards.append(card(name, load_env(spec), {}))
         except NoSuchPlugin as error:
             missing[name] = str(error)
+        except Exception as error:  # One plugin that is broken hides none of the others.
+            missing[name] = f"env '{name}' cannot be loaded: {type(error).__name__}: {error}"
     return cards, missing
 
 
@@ -328,7 +338,7 @@ def _generate(keys: list[str], option: list[str] | None, processes: int) -> None
 def _gym(url: str, token: str | None) -> SyncGym:
     from envserver.sync import SyncGym
 
-    return SyncGym(url, token=token)
+    return SyncGym(url, token=token, timeout_s=LOOK_S)
 
 
 def _options(option: Iterable[str] | None) -> dict[str, Any]:

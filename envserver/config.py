@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, ValidationError
 
@@ -45,7 +45,7 @@ class ServerConfig(BaseModel):
     """Worker processes; None means one a core."""
     expert: bool = False
     """Whether players may ask for expert actions and demonstrations."""
-    token: SecretStr | None = None
+    token: Annotated[SecretStr, Field(min_length=1)] | None = None
     """Bearer token that guards everything but /health."""
     max_sessions: Count = 4096
     max_steps: Count = 1000
@@ -68,7 +68,7 @@ class ServerConfig(BaseModel):
     """Resident memory above which a worker is recycled."""
     worker_age_limit_s: Positive = 86400.0
     """Age above which a worker is recycled."""
-    log_level: str = "warning"
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     def limits(self) -> dict[str, float]:
         """The limits a client should know, by name."""

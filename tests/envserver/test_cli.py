@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -144,9 +145,15 @@ def test_a_check_says_which_rules_are_kept_and_which_are_broken(run, tmp_path, m
         (["tasks", "keydoor", "-o", "doors"], "not NAME=VALUE"),
         (["play", "keydoor", "--script", "/nowhere/script"], "cannot be read"),
         (["play", "keydoor", "--script", "-", "--expert"], "use one of them"),
+        (["play", "textworld", "-o", "family=file"], "lists no task in split 'train'"),
+        (["play", "keydoor", "--seed", str(1 << 63)], "--seed"),
         (["serve", "/nowhere/config.toml"], "cannot be read"),
         (["serve", "--env", "keydor"], "did you mean 'keydoor'?"),
+        (["serve", "--env", "nowhere:"], "it looks like package.module:Class"),
         (["serve", "--port", "70000"], "port"),
+        (["serve", "--log-level", "loud"], "'debug', 'info', 'warning' or 'error'"),
+        (["serve", "--token", ""], "setting 'token' cannot be"),
+        (["check", "envserver.core:Env"], "has all its methods"),
         (["check", "nowhere:Env"], "cannot be loaded"),
         (["bench", "--only", "nul"], "null"),
     ],
@@ -166,16 +173,53 @@ def test_misuse_of_a_server_is_told_the_same_way(run, gym_url):
         assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_server_that_is_not_there_is_told_before_long(run, monkeypatch):
+    monkeypatch.setattr("envserver.cli.LOOK_S", 0.2)
+    for args in (["list"], ["play", "keydoor"]):
+        done = run(*args, "--url", "http://127.0.0.1:1")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("envserver: http://127.0.0.1:1 cannot be reached")
+        assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_traceback_is_shown_only_with_debug(run):
     assert "Traceback" not in run("show", "keydor").stderr
     assert "Traceback" in run("show", "keydor", "--debug").stderr
 
 
-def test_a_failure_is_exit_1_and_no_traceback(gym_url):
+def test_what_hinders_the_server_is_one_sentence_and_exit_1(run, gym_url, tmp_path):
     port = gym_url.rpartition(":")[2]
-    command = [sys.executable, "-m", "envserver", "serve", "--port", port, "--env", "keydoor"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "in use" in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("envserver: nothing is served at 127.0.0.1:")
-    assert "Traceback" not in done.stderr
+    hindrances = {
+        (f"--port={port}",): f"envserver: nothing is served at 127.0.0.1:{port}: Address already in use",
+        ("--port=0", "--host=203.0.113.7"): "nothing is served at 203.0.113.7:0: Cannot assign requested address",
+        ("--port=0", "--host=nowhere.invalid"): "nothing is served at nowhere.invalid:0: Name or service not known",
+        ("--port=0", f"--port-file={tmp_path / 'no' / 'url'}"): "cannot be written: No such file or directory",
+    }
+    for args, says in hindrances.items():
+        done = run("serve", "--env", "keydoor", *args)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert says in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_environment_that_cannot_be_loaded_is_listed_with_what_it_needs(tmp_path):
+    (tmp_path / "odd-1.dist-info").mkdir()
+    (tmp_path / "odd-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    (tmp_path / "odd-1.dist-info" / "entry_points.txt").write_text("[envserver.envs]\nodd = odd\n")
+    (tmp_path / "odd.py").write_text("raise ValueError('odd')\n")
+    code = (
+        "import importlib.util, sys\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'textworld' else found(name, *rest)\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from envserver.cli import main\nmain(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, "list"]
+    shown = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=True).stdout
+    needs = {card["env"]: card["needs"] for card in json.loads(shown)}
+    assert needs["keydoor"] is None
+    assert needs["textworld"] == "env 'textworld' needs its extra: pip install 'turnhalle[textworld]'"
+    assert needs["odd"] == "env 'odd' cannot be loaded: ValueError: odd"
+    wide = {**os.environ, "COLUMNS": "200"}
+    table = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=wide).stdout
+    assert "pip install 'turnhalle[textworld]'" in table
