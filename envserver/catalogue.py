@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 
@@ -22,6 +23,8 @@ __all__ = ["EXTRAS", "SHELF", "BadOption", "card", "configured", "env_name", "en
 SHELF = "envserver.envs"
 EXTRAS = {"textworld": "textworld", "jericho": "textworld", "tatsu": "textworld"}
 """Module that may be missing -> extra that brings it."""
+
+CLASS = re.compile(r"\w+(\.\w+)*:\w+")
 
 
 class BadOption(ValueError):
@@ -39,6 +42,8 @@ def specs(asked: Iterable[str]) -> dict[str, str]:
     for spec in asked:
         if ":" not in spec:
             plugins.require(SHELF, spec)
+        elif not CLASS.fullmatch(spec):
+            raise plugins.NoSuchPlugin(f"'{spec}' names no class; it looks like package.module:Class")
     return {env_name(spec): spec for spec in asked}
 
 
@@ -65,8 +70,8 @@ def load_env(spec: str) -> type[Env]:
     if not colon:
         return plugins.load(SHELF, spec, Env, extras=EXTRAS)  # type: ignore[type-abstract]
     found = getattr(importlib.import_module(path), public, None)
-    if not (isinstance(found, type) and issubclass(found, Env)):
-        raise TypeError(f"{spec} is no Env")
+    if not (isinstance(found, type) and issubclass(found, Env)) or inspect.isabstract(found):
+        raise TypeError(f"{spec} is no environment; name a class that is an Env and has all its methods")
     return found
 
 
