@@ -53,15 +53,30 @@ class Player:
         on_episode: OnEpisode | None = None,
     ) -> list[list[Episode]]:
         """[N][G] episodes; `on_episode` hears of each as it ends."""
-        return await collect(
-            tasks,
-            gym,
-            self.policy(temperature),
-            self.format,
-            self.context,
-            group_size=group_size,
-            max_turns=self.config.player.max_turns,
-            concurrency=self.config.sampling.concurrency,
-            on_episode=on_episode,
-            seed=seed,
-        )
+        left, places = group_size * len(tasks), self.config.sampling.concurrency
+
+        def ended(task: Task, episode: Episode) -> Awaitable[None] | None:
+            nonlocal left
+            left -= 1
+            if self.config.engine.deterministic:
+                self.engine.expect(min(left, places))
+            return on_episode(task, episode) if on_episode is not None else None
+
+        if self.config.engine.deterministic:
+            self.engine.expect(min(left, places))
+        try:
+            return await collect(
+                tasks,
+                gym,
+                self.policy(temperature),
+                self.format,
+                self.context,
+                group_size=group_size,
+                max_turns=self.config.player.max_turns,
+                concurrency=places,
+                on_episode=ended,
+                seed=seed,
+            )
+        finally:
+            if self.config.engine.deterministic:
+                self.engine.expect(None)

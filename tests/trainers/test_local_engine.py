@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 import torch
-from tiny import tiny_model
+from tiny import corpus, tiny_model
 from torch import Tensor, nn
 
 from agents.types import ContextFull, Sample
 from trainers.batch import token_logprobs
-from trainers.config import LoraConfig
+from trainers.config import LoraConfig, ScratchConfig
 from trainers.engines.local import Local
-from trainers.models import load_model, weights_lock
+from trainers.models import build_model, load_model, weights_lock
 
 STOP = 1
 EXACT_NATS = 1e-5
@@ -25,6 +25,12 @@ EXACT_NATS = 1e-5
 @pytest.fixture
 def model() -> nn.Module:
     return load_model(tiny_model())[0]
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
+    """Wide enough that matrices of other heights are multiplied in another order."""
+    return load_model(build_model(tmp_path_factory.mktemp("wide") / "model", corpus(), ScratchConfig(), seed=0))[0]
 
 
 @asynccontextmanager
@@ -79,6 +85,33 @@ async def test_a_seeded_draw_does_not_depend_on_what_else_is_sampled(model: nn.M
         crowd = await asyncio.gather(*(episode(together, number) for number in range(8)))
         lone = [await episode(alone, number) for number in range(8)]
     assert [[s.ids for _, s in played] for played in crowd] == [[s.ids for _, s in played] for played in lone]
+
+
+async def test_requests_that_are_waited_for_give_the_same_bits_whoever_asks_first(wide: nn.Module) -> None:
+    async def played(order: int) -> list[list[float]]:
+        """Log-probabilities of twelve episodes that end after one to three turns, hurried and delayed by `order`."""
+        haste = random.Random(order)
+        left = 12
+
+        async def one(engine: Local, number: int) -> list[float]:
+            nonlocal left
+            rng = random.Random(number)
+            prompt, found = [rng.randrange(5, 300) for _ in range(rng.randrange(20, 90))], []
+            for turn in range(1 + number % 3):
+                await asyncio.sleep(haste.random() / 50)
+                sample = await engine.sample(prompt, max_tokens=8, temperature=1.0, seed=100 * number + turn)
+                found += sample.logprobs
+                prompt = [*prompt, *sample.ids, 7, 8]
+            left -= 1
+            engine.expect(left)
+            return found
+
+        async with serving(wide, max_sessions=8) as engine:  # fewer rows than requests: a wave has a second part
+            engine.expect(left)
+            return await asyncio.gather(*(one(engine, number) for number in haste.sample(range(12), 12)))
+
+    first, second = [sorted(await played(order)) for order in (1, 2)]
+    assert first == second
 
 
 async def test_draws_without_a_seed_differ(model: nn.Module) -> None:

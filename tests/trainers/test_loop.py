@@ -136,3 +136,13 @@ async def test_a_model_that_is_not_there_costs_an_earlier_run_nothing(gym_url: s
     with pytest.raises(ValueError, match="nowhere"):
         await train(asked)
     assert earlier.read_text() == "{}\n"
+
+
+async def test_a_deterministic_run_with_fewer_places_than_episodes_comes_to_its_end(
+    gym_url: str, tmp_path: Path
+) -> None:
+    pairs = ["steps=2", "eval.every=1", "engine.deterministic=true", "sampling.concurrency=4"]
+    one, other = [await train(runs.config(tmp_path / name, gym_url, *pairs)) for name in ("one", "other")]
+    assert [row.get("episode/count") for row in runs.rows(one)] == [None, 6, 6]
+    first, second = (load_file(run.checkpoints()[-1].model / "model.safetensors") for run in (one, other))
+    assert all(first[name].equal(second[name]) for name in first)

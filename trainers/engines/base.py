@@ -22,6 +22,10 @@ class Engine(Sampler, Protocol):
         """Sample from these weights from now on; every cached state of older weights is dropped."""
         ...
 
+    def expect(self, requests: int | None) -> None:
+        """Sample once so many have asked and not before, so that who asks first changes nothing; None: at once."""
+        ...
+
     async def close(self) -> None:
         """Let go of everything; safe to call twice."""
         ...

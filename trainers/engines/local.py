@@ -5,6 +5,10 @@ turn before. Concurrent calls of sample() share forward passes: one thread admit
 in batches, then decodes all rows at once. A log-probability is exactly that of the distribution drawn from; at
 temperature 0, which is greedy and has none, it is that of temperature 1, and such a sample must not be trained on.
 
+What is batched together decides the last bits of a log-probability, and who asks first decides what is batched. Where
+it is told how many will ask (`expect`), the engine waits for all of them and takes them in an order of its own, so the
+same requests give the same bits.
+
 A forward pass holds `weights_lock(model)`; a learner that shares the module holds it while weights change. Between such
 a change and `load` nobody should sample: cached states are older than the weights until then.
 """
@@ -75,6 +79,8 @@ class Local:
         self._draws = np.random.default_rng()
         self._rows = Rows(RowCache(max_sessions, self.context_tokens))
         self._waiting: deque[Request] = deque()
+        self._line: list[Request] = []  # of those that waited, the ones that are to be admitted next
+        self._expected: int | None = None
         self._errands: deque[tuple[Callable[[], None], asyncio.Future[None]]] = deque()
         self._wake = threading.Condition()
         self._closed = False
@@ -131,6 +137,12 @@ class Local:
         self._submit(self._errands, (errand, future))
         await future
 
+    def expect(self, requests: int | None) -> None:
+        """Begin to sample when so many requests are there, and take no other before they are answered; None at once."""
+        with self._wake:
+            self._expected = requests
+            self._wake.notify()
+
     async def close(self) -> None:
         """Stop the thread; samples under way raise RuntimeError."""
         await asyncio.to_thread(self._stop)
@@ -157,7 +169,7 @@ class Local:
             torch.set_num_threads(self._threads)
         while True:
             with self._wake:
-                while not (self._closed or self._waiting or self._errands or self._rows.busy):
+                while not (self._closed or self._errands or self._line or self._rows.busy or self._due):
                     self._wake.wait()
                 if self._closed:
                     break
@@ -182,6 +194,8 @@ class Local:
             waiting, errands = list(self._waiting), list(self._errands)
             self._waiting.clear()
             self._errands.clear()
+        waiting += self._line
+        self._line = []
         for request in waiting:
             _settle(request.future, error=error)
         for _, future in errands:
@@ -211,12 +225,22 @@ class Local:
                 active = self._rows.busy
             self._forward(active, 1)
 
+    @property
+    def _due(self) -> bool:
+        """Whether those that wait are to be served; under the lock."""
+        if self._expected is None:
+            return bool(self._waiting)
+        return len(self._waiting) >= max(1, self._expected) and not (self._line or self._rows.busy)
+
     def _admit(self) -> None:
-        left: list[Request] = []
         with self._wake:
-            waiting = list(self._waiting)
-            self._waiting.clear()
-        for request in waiting:
+            if self._due:
+                # Their own draws are an order that does not depend on who came first.
+                found = self._waiting if self._expected is None else sorted(self._waiting, key=lambda r: r.uniforms[0])
+                self._line += found
+                self._waiting.clear()
+        left: list[Request] = []
+        for request in self._line:
             if request.cancelled:
                 continue
             row = self._rows.admit(request)
@@ -224,8 +248,7 @@ class Local:
                 left.append(request)
             else:
                 self._rows.cache.grow(len(request.prompt) + request.max_tokens)
-        with self._wake:
-            self._waiting.extendleft(reversed(left))
+        self._line = left
 
     def _to_read(self) -> list[Row]:
         """Rows of similar length with more than one id to read, as many as one pass may hold."""
