@@ -21,7 +21,13 @@ from envserver.schema import EnvCard
 __all__ = ["EXTRAS", "SHELF", "BadOption", "card", "configured", "env_name", "env_options", "load_env", "specs"]
 
 SHELF = "envserver.envs"
-EXTRAS = {"textworld": "textworld", "jericho": "textworld", "tatsu": "textworld"}
+EXTRAS = {
+    "scienceworld": "scienceworld",
+    "py4j": "scienceworld",
+    "textworld": "textworld",
+    "jericho": "textworld",
+    "tatsu": "textworld",
+}
 """Module that may be missing -> extra that brings it."""
 
 CLASS = re.compile(r"\w+(\.\w+)*:\w+")

@@ -1,0 +1,1 @@
+"""What the ScienceWorld environment is made of."""
