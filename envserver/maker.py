@@ -1,8 +1,7 @@
 """The maker: a single-threaded process that makes what tasks need, each thing in a child forked for it.
 
 A child is forked from what is loaded once, so it starts clean and at once; it ends with the maker, and is killed with
-all it started when its time is up. What several tasks need is made once. At most `processes` children run, below the
-priority of the workers, whose players wait.
+all it started when its time is up. What several tasks need is made once. At most `processes` children run.
 
 Run as `python -m envserver.maker CONTROL_FD PARENT_PID` with a JSON object on standard input:
 `{"specs": {name: spec}, "options": {name: {}}, "processes": int, "timeout_s": float, "path": [str]}`. It reports which
@@ -33,8 +32,6 @@ from envserver.workers.base import Served
 
 __all__ = ["Maker"]
 
-NICE = 5
-"""What is added to a child's niceness."""
 SAID_BYTES = 2000
 """Longest sentence of a child."""
 
@@ -146,7 +143,6 @@ def _make(making: Making, writing: int, maker: int) -> None:
         os.setpgid(0, 0)
         end_with(maker)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.nice(NICE)
         # Where memory runs out the kernel shall take this process, and not the server.
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
             score.write("500")
