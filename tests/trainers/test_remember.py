@@ -22,23 +22,30 @@ from trainers import remember
 from trainers.loop import train
 from trainers.remember import Memory
 
+FULL = 1
+ROOMY = 1_000_000
+disk = [ROOMY]
+"""Pages that every SQLite database of this process keeps to, or to those it has where they are more."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _limited() -> Iterator[None]:
+    def keep_to(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {disk[0]}")
+
+    sa.event.listen(sa.Engine, "begin", keep_to)
+    yield
+    sa.event.remove(sa.Engine, "begin", keep_to)
+
 
 @contextmanager
 def pages(most: int) -> Iterator[None]:
-    """Every SQLite database that is written meanwhile keeps to so many pages, or to those it has: a full disk."""
-
-    def keep_to(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {most}")
-
-    sa.event.listen(sa.Engine, "begin", keep_to)
+    """The disk has so much room."""
+    before, disk[0] = disk[0], most
     try:
         yield
     finally:
-        sa.event.remove(sa.Engine, "begin", keep_to)
-
-
-FULL = 1
-ROOMY = 1_000_000
+        disk[0] = before
 
 
 def opened(path: Path, told: list[str]) -> Memory:
@@ -72,8 +79,7 @@ async def test_nothing_is_lost_while_the_disk_is_full_and_all_is_written_once_th
         ids = await keep(memory, 40)
         await memory.settle()
     assert kept(tmp_path / "memory.db").keys() < ids
-    with pages(ROOMY):
-        await memory.close()
+    await memory.close()
     assert kept(tmp_path / "memory.db") == dict.fromkeys(ids, 0.5)
     (sentence,) = told
     assert sentence.startswith("episodes wait in memory: the disk of sqlite:")
@@ -88,9 +94,8 @@ async def test_a_run_waits_where_no_more_can_wait_in_memory(tmp_path: Path, monk
         keeping = asyncio.create_task(keep(memory, 40))
         done, _ = await asyncio.wait([keeping], timeout=0.5)
         assert not done
-    with pages(ROOMY):
-        ids = await keeping
-        await memory.close()
+    ids = await keeping
+    await memory.close()
     assert kept(tmp_path / "memory.db") == dict.fromkeys(ids, 0.5)
 
 
