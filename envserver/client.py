@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 import time
 import uuid
 from functools import partial
+from socket import gethostname
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -74,12 +76,18 @@ class Disconnected(Exception):
 class Gym:
     """A server of worlds. Belongs to the event loop it is first used in."""
 
-    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 120.0) -> None:
-        """`timeout_s` is the patience with a server that cannot be reached or is full; a busy one is waited for."""
+    def __init__(
+        self, url: str, *, token: str | None = None, timeout_s: float = 120.0, owner: str | None = None
+    ) -> None:
+        """`timeout_s` is the patience with a server that cannot be reached or is full; a busy one is waited for.
+
+        `owner` is shown in the server's list of sessions; None for this host and process.
+        """
         if not url.startswith(("http://", "https://")):
             raise BadRequest(f"'{url}' is no URL of a gym; it begins with http:// or https://")
         self.url = url.rstrip("/")
         self.timeout_s = timeout_s
+        self.owner = owner or f"{gethostname()[:64]}/{os.getpid()}"
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http: httpx.AsyncClient | None = None
         self._link: _Link | None = None
@@ -109,7 +117,7 @@ class Gym:
 
         Raises UnknownEnv, UnknownTask, GymFull after `timeout_s`, WorldFailed, WorldSilent or GymUnreachable.
         """
-        body = {"task": task.model_dump(), "session": session or uuid.uuid4().hex}
+        body = {"task": task.model_dump(), "session": session or uuid.uuid4().hex, "owner": self.owner}
         return World(self, Opened.model_validate(await self._admitted("open", "", body)))
 
     async def envs(self) -> list[EnvCard]:

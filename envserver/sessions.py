@@ -52,6 +52,7 @@ class Sessions:
         self.inline = inline
         self.processes = processes
         self.counts = Counts()
+        self._max_steps, self._limit_bytes = config.max_steps, config.session_limit_bytes
         self._table: dict[str, Session] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._openings: dict[str, bytes] = {}
@@ -345,13 +346,14 @@ class Sessions:
             await asyncio.wait([session.playing])
 
     def _record(self, session: Session, action: Logged, result: Result) -> bytes:
-        body = result.body
-        session.actions.append(action)
+        body, over, truncated = result
+        actions = session.actions
+        actions.append(action)
         session.log_bytes += len(action) + len(body)
         self.counts.steps += 1
-        if result.over:
-            self._end(session, "truncated" if result.truncated else "terminated")
-        elif len(session.actions) >= self.config.max_steps or session.log_bytes >= self.config.session_limit_bytes:
+        if over:
+            self._end(session, "truncated" if truncated else "terminated")
+        elif len(actions) >= self._max_steps or session.log_bytes >= self._limit_bytes:
             body = to_json({**from_json(body), "truncated": True, "success": False})
             self._end(session, "truncated")
         session.results.append(body)

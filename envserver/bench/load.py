@@ -1,7 +1,8 @@
-"""The load: many sessions that each send a step, wait for its result and send the next, for some seconds.
+"""The load: many sessions that send a step, wait for its result and send the next, for some seconds.
 
 `python -m envserver.bench.load` reads a Load as JSON on stdin and prints a Measured as JSON. It speaks WebSocket with
-nothing in between, since a load generator that is slower than the server measures itself.
+nothing in between, since a load generator that is slower than the server measures itself: a request is spliced from
+bytes, of an answer only the results are counted, and every hundredth is decoded, however the sessions are driven.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Literal, cast
 
 from envserver.bench.report import percentile
 from envserver.schema import StepResult
 
 __all__ = ["Load", "Measured", "drive", "main"]
 
-INDEX = b"INDEX"
-STEP = (
-    b'{"id":INDEX,"verb":"step","session":"%b","body":{"index":INDEX,"action":{"text":"go to room 7 and look around"}}}'
-)
+NUMBER = b"NUMBER"
+ACTION = b'{"text":"go to room 7 and look around"}'
+STEP = b'{"id":NUMBER,"verb":"step","session":"%b","body":{"index":NUMBER,"action":' + ACTION + b"}}"
 CHECK_EVERY = 100
-"""Answers of which one is decoded; of the others only the results are counted."""
+"""Answers of which one is decoded."""
+
+How = Literal["frame", "turns", "flight"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class Load:
     opens: bool
     """False: the floor, which has no sessions to open."""
     batch: int = 1
-    """Sessions that share a connection and a frame."""
+    """Sessions that share a connection."""
+    how: How = "frame"
+    """How they share it: all in one frame, one after another, or each with a call of its own in flight."""
     core: int | None = None
 
 
@@ -61,12 +65,15 @@ class Player(asyncio.Protocol):
 
     def __init__(self, load: Load, number: int, clock: Clock) -> None:
         self.names = [b"bench-%d-%d" % (number, place) for place in range(load.batch)]
+        self.steps = [(STEP % name).split(NUMBER) for name in self.names]
         steps = [STEP % name for name in self.names]
-        self.template = steps[0] if len(steps) == 1 else b"[%b]" % b",".join(steps)
+        self.frame = (steps[0] if len(steps) == 1 else b"[%b]" % b",".join(steps)).split(NUMBER)
+        self.how = load.how if load.batch > 1 else "frame"
         self.clock = clock
         self.data = b""
-        self.index = 0
-        self.sent = 0.0
+        self.number = 0
+        """Frames sent, or steps sent where each is a frame."""
+        self.sent = [0.0] * len(self.names)
         self.reply: asyncio.Future[bytes] | None = None
         self.transport: asyncio.Transport
         self.upgraded = False
@@ -81,15 +88,36 @@ class Player(asyncio.Protocol):
         return await asyncio.wait_for(self.reply, 60)
 
     def play(self) -> None:
-        """Send the next frame."""
-        frame = framed(self.template.replace(INDEX, b"%d" % self.index))
-        self.index += 1
-        self.sent = time.perf_counter()
-        self.transport.write(frame)
+        """Send the first step of each session that begins."""
+        first = len(self.names) if self.how == "flight" else 1
+        self.transport.write(b"".join([self.frame_at(number) for number in range(first)]))
+
+    def frame_at(self, number: int) -> bytes:
+        """Frame `number`: a step of all, or that of the session whose turn it is."""
+        if self.how == "frame":
+            self.number, self.sent[0] = number, time.perf_counter()
+            return framed((b"%d" % number).join(self.frame))
+        index, place = divmod(number, len(self.names))
+        self.number, self.sent[place] = number, time.perf_counter()
+        head, middle, tail = self.steps[place]
+        return framed(b"%b%d%b%d%b" % (head, number, middle, index, tail))
+
+    def took(self, payload: bytes) -> bytes:
+        """Count an answer; the frame that follows it."""
+        number, place, steps, ahead = self.number, 0, 1, 1
+        if self.how == "frame":
+            steps = len(self.names)
+        else:
+            number = int(payload[len(b'{"id":') : payload.index(b",")])
+            place = number % len(self.names)
+            ahead = len(self.names) if self.how == "flight" else 1
+        self.clock.count(time.perf_counter() - self.sent[place], payload, steps)
+        return self.frame_at(number + ahead)
 
     def data_received(self, data: bytes) -> None:
         data = self.data + data if self.data else data
-        while True:
+        frames = []
+        while data:
             if not self.upgraded:
                 head, end, rest = data.partition(b"\r\n\r\n")
                 whole = bool(end)
@@ -97,20 +125,17 @@ class Player(asyncio.Protocol):
             else:
                 payload, rest, whole = unframed(data)
             if not whole:
-                self.data = data
-                return
+                break
             data = rest
             if self.reply is not None:
                 reply, self.reply = self.reply, None
                 self.upgraded = True
                 reply.set_result(payload)
-            else:
-                if self.clock.going:
-                    self.clock.count(time.perf_counter() - self.sent, payload, len(self.names))
-                    self.play()
-            if not data:
-                self.data = b""
-                return
+            elif self.clock.going:
+                frames.append(self.took(payload))
+        self.data = data
+        if frames:
+            self.transport.write(b"".join(frames))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.clock.going:

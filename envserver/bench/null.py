@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from envserver.bench.load import Load, Measured, drive
+from envserver.bench.load import How, Load, Measured, drive
 from envserver.bench.report import Table, cores, cpu_s, pin, ratio
 from envserver.launch import launch
 from envserver.schema import StepResult
@@ -33,7 +33,7 @@ class Run(NamedTuple):
 
 
 def measure(quick: bool) -> list[Table]:
-    """Single steps against the floor, and steps in frames of 64 against single steps."""
+    """Single steps against the floor, and steps in frames of 64 against steps one at a time."""
     repeats, seconds = (2, 0.5) if quick else (3, 1.2)
     levels = (8, 64, 1024) if quick else SESSIONS
     here = cores()
@@ -48,8 +48,8 @@ def measure(quick: bool) -> list[Table]:
             pin(floor_pid, server_core)
         port = int(ours.url.rpartition(":")[2])
 
-        def ours_at(sessions: int, batch: int = 1) -> Run:
-            return _run(ours.pid, Load(port, sessions, seconds, opens=True, batch=batch, core=client_core))
+        def ours_at(sessions: int, batch: int = 1, how: How = "frame") -> Run:
+            return _run(ours.pid, Load(port, sessions, seconds, opens=True, batch=batch, how=how, core=client_core))
 
         def floor_at(sessions: int) -> Run:
             return _run(floor_pid, Load(floor_port, sessions, seconds, opens=False, core=client_core))
@@ -73,20 +73,19 @@ def measure(quick: bool) -> list[Table]:
                     median(run.measured.p99_ms for run in mine),
                 )
             )
-        for sessions in (BATCH,) if quick else (BATCH, 1024):
-            bare, alone, together = [], [], []
+        for callers in (1,) if quick else (1, 16):
+            runs: dict[How, list[Run]] = {"turns": [], "flight": [], "frame": []}
             for _ in range(repeats):
-                bare.append(floor_at(sessions).measured.steps_s)
-                alone.append(ours_at(sessions).measured.steps_s)
-                together.append(ours_at(sessions, BATCH).measured.steps_s)
+                for how, found in runs.items():
+                    found.append(ours_at(callers * BATCH, BATCH, how))
+            speeds = {how: [run.measured.steps_s for run in found] for how, found in runs.items()}
             batched.append(
                 (
-                    sessions,
-                    median(bare),
-                    median(alone),
-                    median(together),
-                    ratio(together, alone),
-                    ratio(together, bare),
+                    callers,
+                    *(median(speeds[how]) for how in runs),
+                    ratio(speeds["frame"], speeds["turns"]),
+                    ratio(speeds["frame"], speeds["flight"]),
+                    *(median(run.cpu_us for run in found) for found in runs.values()),
                 )
             )
     where = "server on one core, load on another" if client_core is not None else "server and load on one core"
@@ -113,9 +112,22 @@ def measure(quick: bool) -> list[Table]:
         ),
         Table(
             "Null world: steps in batches",
-            f"The same, with {BATCH} sessions sharing a connection and a frame: against single steps, and against the "
-            f"floor's single frames. Medians of {repeats} alternated runs of {seconds:g} s.",
-            ("sessions", "floor, steps/s", "single, steps/s", f"{BATCH} a frame, steps/s", "to single", "to floor"),
+            f"The same, with {BATCH} sessions a caller, all of them on its one socket. In turns: the caller steps one "
+            f"session after another, each when the last is answered. In flight: every session has a step of its own in "
+            f"flight. A frame: the caller sends the {BATCH} steps in one frame and waits for the answers. "
+            f"The three callers splice their requests and count their answers alike. Medians of {repeats} alternated "
+            f"runs of {seconds:g} s.",
+            (
+                "callers",
+                "in turns, steps/s",
+                "in flight, steps/s",
+                f"{BATCH} a frame, steps/s",
+                "frame to turns",
+                "frame to flight",
+                "in turns, CPU µs a step",
+                "in flight, CPU µs a step",
+                "frame, CPU µs a step",
+            ),
             batched,
         ),
     ]

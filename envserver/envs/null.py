@@ -1,6 +1,7 @@
 """Null: a world that does nothing, to measure everything around worlds.
 
-Every step shows the same 785 bytes and 20 choices, whatever is played; only the step limit ends it.
+Every step shows the same 785 bytes and 20 choices, whatever is played; only the step limit ends it. The Observation is
+made once; each step makes and encodes a StepResult around it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import uuid
 
@@ -12,7 +13,7 @@ import pytest
 from envserver import Action, Task
 from envserver.client import Gym
 from envserver.errors import BadRequest, EpisodeOver, GymFull, OutOfTurn, UnknownSession, WorldFailed
-from envserver.launch import launch
+from envserver.launch import Launched, launch
 
 LONG = Task(env="counter", key="train/0", options={"goal": 50})
 
@@ -35,6 +36,33 @@ async def test_a_retried_step_is_not_played_twice(http: httpx.AsyncClient, env: 
     assert state["index"] == 2
     assert [action["text"] for action in state["actions"]] == ["1", "2"]
     assert state["results"][1] == first.json()
+
+
+@pytest.mark.parametrize("env", ["counter", "trivial"])
+async def test_a_transcript_holds_every_action_whole_and_every_result_as_it_was_given(
+    gym: Gym, http: httpx.AsyncClient, env: str
+) -> None:
+    world = await gym.open(of(env))
+    actions = [Action(text='a "quoted" é\n'), Action(tool="t", arguments={"n": [1, None]}), Action()]
+    given = [world.result, *[await world.step(action) for action in actions]]
+    raw = (await http.get(f"/v1/sessions/{world.session}")).json()
+    assert raw["actions"] == [action.model_dump() for action in actions]
+    assert raw["results"] == [result.model_dump() for result in given]
+    assert await gym._call("state", world.session, None) | {"age_s": 0, "idle_s": 0} == raw | {"age_s": 0, "idle_s": 0}
+    state = await gym.state(world.session)
+    assert (state.actions, state.results, state.index) == (actions, given, 3)
+
+
+async def test_a_session_is_listed_with_who_opened_it_and_so_is_its_fork(server: Launched) -> None:
+    async with Gym(server.url, owner="ada") as gym, Gym(server.url) as other:
+        mine, theirs = await gym.open(of("trivial")), await other.open(of("trivial"))
+        fork = await mine.fork()
+        owners = {state.session: state.owner for state in await other.sessions()}
+        assert owners[mine.session] == owners[fork.session] == "ada"
+        assert owners[theirs.session] == other.owner
+        assert str(os.getpid()) in other.owner
+        await gym._call("open", "", {"task": of("trivial").model_dump(), "session": "nobody-s"})
+        assert (await gym.state("nobody-s")).owner is None
 
 
 @pytest.mark.parametrize("env", ["wild", "trivial"])
@@ -153,12 +181,27 @@ async def test_a_retried_fork_is_the_same_session(gym: Gym) -> None:
         await world.fork(2)
 
 
-async def test_a_random_world_cannot_be_forked_by_replay(gym: Gym) -> None:
+async def test_a_random_world_cannot_be_forked_by_replay(gym: Gym, http: httpx.AsyncClient) -> None:
     world = await gym.open(of("random"))
     await world.step("a")
+    forked = (await http.get("/metrics")).text.partition("\nenvserver_sessions_forked_total ")[2].split()[0]
     with pytest.raises(BadRequest, match="neither be copied nor replayed"):
         await world.fork()
+    assert f"\nenvserver_sessions_forked_total {forked}\n" in (await http.get("/metrics")).text
     await world.step("b")
+
+
+async def test_forks_and_experts_asked_for_while_steps_are_played_see_whole_steps(gym: Gym) -> None:
+    world = await gym.open(of("copyable"))
+    for turn in range(20):
+        step = asyncio.create_task(world.step(str(turn)))
+        fork, expert = asyncio.create_task(world.fork(None)), asyncio.create_task(world.expert())
+        await asyncio.gather(step, expert)
+        assert expert.result() in (Action(text=str(turn)), Action(text=str(turn + 1)))
+        copy = await fork
+        assert copy.index in (turn, turn + 1)
+        seen = (await copy.step("x")).observation.text
+        assert seen == f"train/1 0 {'/'.join([*map(str, range(copy.index - 1)), 'x'])}"
 
 
 async def test_the_expert_answers_from_the_current_state(gym: Gym) -> None:

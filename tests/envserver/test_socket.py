@@ -83,6 +83,7 @@ BAD = {
     "not JSON": "{",
     "NaN": '{"id": 1, "verb": "open", "body": NaN}',
     "a number": "3",
+    "an empty array": "[]",
     "no id": '{"verb": "close", "session": "x"}',
     "a boolean id": '{"id": true, "verb": "close", "session": "x"}',
     "no verb": '{"id": 1}',
@@ -113,8 +114,9 @@ async def test_a_frame_that_cannot_be_read_is_refused_and_the_connection_lives(s
         assert "at most 1024" in json.dumps(too_many)
 
 
-async def test_a_frame_over_the_limit_or_not_utf8_closes_the_connection_alone() -> None:
-    with launch(["worlds:Trivial"], frame_limit_bytes=4096, token="t") as server:
+async def test_a_frame_over_the_limit_or_not_utf8_closes_the_connection_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with launch(["worlds:Trivial"], frame_limit_bytes=4096, token="t", log=log) as server:
         with pytest.raises(websockets.InvalidStatus) as refused:
             await dial(server)
         assert refused.value.response.status_code == 401
@@ -136,3 +138,6 @@ async def test_a_frame_over_the_limit_or_not_utf8_closes_the_connection_alone() 
         with pytest.raises(websockets.InvalidStatus) as refused:
             await connect(f"{server.url.replace('http', 'ws', 1)}/v1/wss", additional_headers=headers)
         assert refused.value.response.status_code == 404
+    said = log.read_text()
+    assert "serving at" in said
+    assert "handshake" not in said
