@@ -23,7 +23,7 @@ from envserver.catalogue import BadOption
 from envserver.core import Env, EnvConfig
 from envserver.envs._alfworld.goals import TYPES
 from envserver.envs._alfworld.keys import SPLITS, GeneratedKey, OfficialKey, generated, official, parse
-from envserver.envs._alfworld.row import Dialect, Row
+from envserver.envs._alfworld.row import Dialect, GameUnreadable, Row
 from envserver.schema import Action, Observation, StepResult, Task
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ class Alfworld(Env):
     splits: ClassVar[tuple[str, ...]] = SPLITS
     instructions: ClassVar[str] = (
         "You are in a room of a house. Carry out the task with short commands, one at a time: look, inventory, "
-        "go to RECEPTACLE, open RECEPTACLE, close RECEPTACLE, take THING from RECEPTACLE, move THING to RECEPTACLE, "
-        "examine SOMETHING, use LAMP, clean THING with SINKBASIN, heat THING with MICROWAVE, cool THING with FRIDGE, "
-        "slice THING with KNIFE. Things and receptacles are named with their number, such as: take mug 1 from "
-        "cabinet 3. You can carry one thing at a time."
+        "go to RECEPTACLE, open RECEPTACLE, close RECEPTACLE, take THING from RECEPTACLE, move THING to RECEPTACLE (in "
+        "dialect 0.2: put THING in/on RECEPTACLE), examine SOMETHING, use LAMP, clean THING with SINKBASIN, heat THING "
+        "with MICROWAVE, cool THING with FRIDGE, slice THING with KNIFE. Things and receptacles are named with their "
+        "number, such as: take mug 1 from cabinet 3. You can carry one thing at a time."
     )
 
     @classmethod
@@ -138,6 +138,8 @@ class Alfworld(Env):
         from envserver.envs._alfworld.rooms import rooms
 
         rooms()
+        if config.engine == "stock":
+            from envserver.envs._alfworld import stock  # noqa: F401
         if config.family == "official":
             cls.tasks(config, "train")
 
@@ -278,10 +280,16 @@ def _loaded(key: GeneratedKey | OfficialKey, config: AlfworldConfig) -> tuple[Ro
 
         return make(key, config.dialect)
     from envserver.envs._alfworld.data import DataUnreadable, open_data
-    from envserver.envs._alfworld.play import Game
+    from envserver.envs._alfworld.oracle import plan
+    from envserver.envs._alfworld.play import Game, Play
 
     try:
         row = open_data(config.data, config.cache_dir).row(key)
     except DataUnreadable as error:
         raise KeyError(str(error)) from error
-    return row, Game.load(row, config.dialect)
+    game = Game.load(row, config.dialect)
+    if game.won:
+        raise GameUnreadable(f"{row.id} is won before it begins")
+    if game.aim is not None and plan(Play(game)) is None:
+        raise GameUnreadable(f"{row.id} cannot be won, whatever its flag says")
+    return row, game

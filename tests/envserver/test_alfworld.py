@@ -17,6 +17,7 @@ from envserver.envs import alfworld
 from envserver.envs._alfworld.goals import TYPES
 from envserver.envs._alfworld.keys import SPLITS, GeneratedKey
 from envserver.envs._alfworld.making import make
+from envserver.envs._alfworld.row import GameUnreadable
 from envserver.envs.alfworld import Alfworld
 from envserver.errors import UnknownTask, WorldFailed
 from envserver.launch import launch
@@ -267,6 +268,25 @@ def test_without_data_an_official_listing_says_what_to_do(tmp_path, monkeypatch)
         listed("train", family="official")
     with pytest.raises(KeyError, match="run alfworld-download"):
         opened(f"official/train/{TYPES[0]}-Mug-None-Desk-7/trial_1")
+
+
+def test_a_game_that_is_won_or_lost_at_its_start_is_refused(tmp_path):
+    row, _ = make(GeneratedKey("pick_and_place_simple", "train", 0))
+    begun = row.problem.partition("(:goal")[0]
+    anything = f"{begun}(:goal (exists (?r - receptacle ?o - object) (inReceptacle ?o ?r)))\n)"
+    stuck = "\n".join(line for line in row.problem.splitlines() if not line.startswith("(pickupable "))
+    for problem, why in ((anything, "is won before it begins"), (stuck, "cannot be won, whatever its flag says")):
+        told = {
+            "task": row.task,
+            "task_type": row.task_type,
+            "params": dict(row.params),
+            "anns": [],
+            "problem": problem,
+        }
+        data = tmp_path / f"{len(why)}.jsonl"
+        data.write_text(json.dumps({"id": "train/pick_and_place_simple-Box-None-Sofa-220/trial_1", **told}))
+        with pytest.raises(GameUnreadable, match=why):
+            opened(listed("train", family="official", data=data)[0], data=data)
 
 
 async def test_a_served_world_survives_damaged_games_and_hostile_commands(official, tmp_path):

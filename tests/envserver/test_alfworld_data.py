@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import sys
 
 import pytest
 
@@ -310,5 +311,11 @@ def test_reasons_are_counted():
     assert index.reasons() == "2 games: late, 1 games: early"
 
 
-def test_going_through_steps_gives_each_once():
-    assert len(list(told("x", 3, [1, 1, 1]))) == 3
+def test_a_bar_is_drawn_where_it_takes_long_and_a_person_watches(monkeypatch, capsys):
+    assert len(list(told("unpacking", 3, [1, 1, 1]))) == 3
+    monkeypatch.setattr("envserver.envs._alfworld.index.PATIENCE_S", -1.0)
+    list(told("unpacking", 3, [1, 1, 1]))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert len(list(told("unpacking", 3, [1, 1, 1]))) == 3
+    assert "unpacking" in capsys.readouterr().err

@@ -120,6 +120,12 @@ def test_a_key_makes_the_same_game_in_any_process():
         assert told.stdout.strip() == mine
 
 
+def test_a_key_makes_the_same_game_in_any_version():
+    rows = [make(GeneratedKey(task_type, "valid_unseen", number))[0] for number, task_type in enumerate(TYPES)]
+    digests = [hashlib.sha256((row.task + row.problem).encode()).hexdigest()[:8] for row in rows]
+    assert digests == ["e9b86f38", "e28b4364", "da7f3280", "9bb5e418", "da9a3ce5", "b9d64e0d"]
+
+
 def test_making_needs_no_package():
     code = (
         "import sys; from envserver.envs.alfworld import Alfworld; from envserver.schema import Task\n"
