@@ -20,8 +20,6 @@ class Facts:
     objects: tuple[str, ...]
     receptacles: tuple[str, ...]
     locations: tuple[str, ...]
-    ids: frozenset[str]
-    """Everything that some fact names."""
     home: tuple[int, ...]
     """Each receptacle's location, -1 where it has none."""
     here: tuple[tuple[int, ...], ...]
@@ -117,7 +115,6 @@ def number(problem: Problem) -> tuple[Facts, State]:
         objects=objects,
         receptacles=receptacles,
         locations=locations,
-        ids=frozenset(one for many in facts.values() for arguments in many for one in arguments),
         home=tuple(home),
         here=tuple(map(tuple, here)),
         fits=tuple(fits),

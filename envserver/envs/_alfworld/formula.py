@@ -7,6 +7,7 @@ never changes narrows the choice beforehand, so that a check takes microseconds 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 
@@ -40,41 +41,56 @@ def never(state: State, choice: Choice) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
 class Formula:
     """A goal that can be asked of a state."""
 
-    def __init__(self, goal: Goal, problem: Problem, facts: Facts) -> None:
+    touches: frozenset[str]
+    """The predicates whose change can change the answer."""
+    _check: Check
+    _constants: Choice
+
+    @classmethod
+    def of(cls, goal: Goal, problem: Problem, facts: Facts) -> Formula:
+        """Raises GameUnreadable for what is no formula of the domain, and for one that can never hold."""
+        making = _Making(problem, facts)
+        check = making.formula(goal, frozenset(), 1)
+        if check is never:
+            raise GameUnreadable(f"the goal cannot be reached: {making.why}")
+        constants = {word: word for word in _words(goal) if not word.startswith("?")}
+        return cls(frozenset(_predicates(goal)) & CHANGING, check, constants)
+
+    def __call__(self, state: State) -> bool:
+        return self._check(state, dict(self._constants))
+
+
+class _Making:
+    """Makes the functions; what they do not need is let go with it."""
+
+    def __init__(self, problem: Problem, facts: Facts) -> None:
         self._problem = problem
         self._objects = {one: 1 << at for at, one in enumerate(facts.objects)}
         self._receptacles = {one: at for at, one in enumerate(facts.receptacles)}
         self._locations = {one: at for at, one in enumerate(facts.locations)}
         self._static = {name: frozenset(many) for name, many in problem.facts.items() if name not in CHANGING}
         self._agent = problem.facts["atlocation"][0][0]
-        self.touches: frozenset[str] = frozenset(_predicates(goal)) & CHANGING
-        """The predicates whose change can change the answer."""
-        self._why = "it is false whatever is done"
-        self._check = self._formula(goal, frozenset(), 1)
-        if self._check is never:
-            raise GameUnreadable(f"the goal cannot be reached: {self._why}")
-        self._constants = {word: word for word in _words(goal) if not word.startswith("?")}
+        self.why = "it is false whatever is done"
+        """Why it never holds, where it does not."""
 
-    def __call__(self, state: State) -> bool:
-        return self._check(state, dict(self._constants))
-
-    def _formula(self, goal: Goal, bound: frozenset[str], choices: int) -> Check:
+    def formula(self, goal: Goal, bound: frozenset[str], choices: int) -> Check:
         op = goal[0] if goal else "and"
         parts = [part for part in goal[1:] if not isinstance(part, str)]
         if op in ("and", "or", "not", "imply") and len(parts) != len(goal[1:]):
             raise GameUnreadable(f"the goal's '{op}' is not made of formulas")
         if op == "and":
-            return _all([self._formula(part, bound, choices) for part in parts])
+            return _all([self.formula(part, bound, choices) for part in parts])
         if op == "or":
-            return _any([self._formula(part, bound, choices) for part in parts])
+            return _any([self.formula(part, bound, choices) for part in parts])
         if op == "not" and len(parts) == 1:
-            inner = self._formula(parts[0], bound, choices)
+            inner = self.formula(parts[0], bound, choices)
             return lambda state, choice: not inner(state, choice)
         if op == "imply" and len(parts) == 2:
-            given, then = (self._formula(part, bound, choices) for part in parts)
+            given, then = (self.formula(part, bound, choices) for part in parts)
             return lambda state, choice: not given(state, choice) or then(state, choice)
         if op == "exists":
             return self._exists(goal, bound, choices)
@@ -82,7 +98,7 @@ class Formula:
             variables, body = _quantified(goal)
             ranges = [self._range(kind) for _, kind in variables]
             choices = _within(choices * prod(map(len, ranges)))
-            inner = self._formula(body, bound | {name for name, _ in variables}, choices)
+            inner = self.formula(body, bound | {name for name, _ in variables}, choices)
             names = [name for name, _ in variables]
             return lambda state, choice: all(
                 inner(state, {**choice, **dict(zip(names, values, strict=True))}) for values in product(*ranges)
@@ -100,10 +116,10 @@ class Formula:
                     constants = {word: word for word in part[1:] if isinstance(word, str)}
                     ranges[name] = tuple(one for one in ranges[name] if holds(_ANY_STATE, {**constants, name: one}))
                     if not ranges[name]:
-                        self._why = f"nothing is ({' '.join(map(str, part))}) in the game"
+                        self.why = f"nothing is ({' '.join(map(str, part))}) in the game"
                         return never
             if not ranges[name]:
-                self._why = f"the game has nothing of the type '{kind}'"
+                self.why = f"the game has nothing of the type '{kind}'"
                 return never
         choices = _within(choices * prod(map(len, ranges.values())))
         order = sorted(ranges, key=lambda name: len(ranges[name]))
@@ -112,9 +128,9 @@ class Formula:
             known.add(name)
             ready = [part for part in waiting if _free(part) <= known]
             waiting = [part for part in waiting if part not in ready]
-            checks = [self._formula(part, frozenset(known), choices) for part in ready]
+            checks = [self.formula(part, frozenset(known), choices) for part in ready]
             levels.append((name, ranges[name], checks))
-        inner: Check = _all([self._formula(part, frozenset(known), choices) for part in waiting])
+        inner: Check = _all([self.formula(part, frozenset(known), choices) for part in waiting])
         for name, values, checks in reversed(levels):
             inner = _some(name, values, _all([*checks, inner]))
         if bound & set(order) and inner is not never:

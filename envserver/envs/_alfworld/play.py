@@ -36,13 +36,13 @@ class Game:
         self.id, self.task, self.task_type = row.id, row.task, row.task_type
         self.words = DIALECTS[dialect]
         self.facts, self.start = number(problem)
-        self.goal = Formula(problem.goal, problem, self.facts)
+        self.goal = Formula.of(problem.goal, problem, self.facts)
         self.tested = frozenset(verb for verb, changed in CHANGES.items() if changed & self.goal.touches)
         """Verbs after which the goal is asked again."""
         self.won = self.goal(self.start)
         """Whether the game is won before the first step."""
         self.aim = aim(problem, self.facts)
-        names = named(self.facts.ids)
+        names = named({one for many in problem.facts.values() for arguments in many for one in arguments})
         self.objects = tuple(names[one] for one in self.facts.objects)
         self.receptacles = tuple(names[one] for one in self.facts.receptacles)
         self.places = tuple(names[one] for one in self.facts.locations)
