@@ -11,7 +11,19 @@ from agents.formats.base import spoken
 from agents.types import Episode, Turn
 from envserver.schema import Observation
 
-__all__ = ["REFUSALS", "accepted", "headings", "names", "said", "shown", "targets"]
+__all__ = [
+    "MOVES",
+    "REFUSALS",
+    "SEARCHES",
+    "TAKES",
+    "accepted",
+    "headings",
+    "names",
+    "said",
+    "shown",
+    "targets",
+    "verb",
+]
 
 REFUSALS = (
     "Nothing happens",
@@ -26,6 +38,11 @@ REFUSALS = (
 HEADINGS = frozenset({"north", "south", "east", "west"})
 PLACES = frozenset({"to", "from", "in", "on", "in/on", "into", "onto", "with", "using", "at", "under", "inside", "of"})
 PARTICLES = PLACES | {"the", "a", "an", "up", "down", "out", "off", "around"}
+
+MOVES = frozenset({"go", "walk", "enter", "look", "close", "inventory", "wait"})
+SEARCHES = frozenset({"go", "walk", "enter", "look", "open", "examine", "search"})
+TAKES = frozenset({"take", "get", "grab", "pick"})
+"""Verbs: that change nothing but where one is, that may find something, that bring it into one's hands."""
 
 
 def shown(episode: Episode) -> list[Observation]:
@@ -51,6 +68,11 @@ def accepted(turn: Turn, before: Observation, refusals: Sequence[str] = REFUSALS
         command = _plain(action.text)
         return action.text in before.choices or any(command == _plain(choice) for choice in before.choices)
     return not turn.result.observation.text.lstrip().startswith(tuple(refusals))
+
+
+def verb(command: str) -> str:
+    """The first word of a command."""
+    return _plain(command).partition(" ")[0]
 
 
 def names(command: str) -> list[str]:

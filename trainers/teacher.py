@@ -9,8 +9,8 @@ from agents.formats.base import Format
 from agents.formats.rlvmr import Rlvmr
 from agents.policies.base import Policy
 from agents.policies.expert import Expert
+from agents.policies.fallible import Fallible
 from agents.policies.random import Random
-from agents.policies.slipping import Slipping
 from agents.rollout import collect
 from agents.types import Episode
 from envserver.client import Gym
@@ -70,10 +70,11 @@ async def corpus(config: RunConfig, gym: Gym, tasks: Sequence[Task], *, display:
 
 
 def _expert(config: RunConfig, format: Format, chat: Chat | None) -> Expert:
-    """The world's expert, with slips where the run asks for them."""
-    if not config.sft.slips:
+    """The world's expert, as fallible as the run asks for."""
+    slips, detours = config.sft.slips, config.sft.detours
+    if not slips and not detours:
         return Expert(format=format, chat=chat)
-    return Slipping(Slipping.Config(rate=config.sft.slips), format=format, chat=chat)
+    return Fallible(Fallible.Config(slips=slips, detours=detours), format=format, chat=chat)
 
 
 async def _played(

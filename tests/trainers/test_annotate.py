@@ -20,10 +20,11 @@ from agents.chat import Chat
 from agents.contexts.full import Full
 from agents.contexts.rlvmr import Rlvmr as Context
 from agents.formats.rlvmr import Rlvmr as Format
-from agents.policies.slipping import Slipping
+from agents.policies.fallible import Fallible
 from agents.rollout import collect
 from agents.types import Episode
 from envserver.client import Gym
+from envserver.launch import launch
 from envserver.schema import Task
 from trainers import recipe
 from trainers.annotate import annotated, retold
@@ -304,7 +305,7 @@ TASKS = [Task(env="keydoor", key=f"doors-3/train/{number:04d}") for number in ra
 
 async def slipped(gym_url: str, *, seed: int) -> list[Episode]:
     format = Format(Format.Config(compact=True))
-    policy, context = Slipping(Slipping.Config(rate=0.5), format=format), Full(format=format)
+    policy, context = Fallible(Fallible.Config(slips=0.5, detours=0.0), format=format), Full(format=format)
     async with Gym(gym_url) as gym:
         found = await collect(TASKS, gym, policy, format, context, group_size=1, max_turns=8, concurrency=4, seed=seed)
     return [episode for group in found for episode in group]
@@ -325,6 +326,50 @@ async def test_slips_are_a_function_of_the_seed(gym_url: str) -> None:
     first, again, other = [actions(await slipped(gym_url, seed=seed)) for seed in (3, 3, 4)]
     assert first == again
     assert first != other
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a served ALFWorld with its expert."""
+    with launch(["alfworld"], workers=1, expert=True, log=tmp_path_factory.mktemp("homes") / "server.log") as server:
+        yield server.url
+
+
+async def searched(url: str, *, shown: bool, detours: float) -> list[Episode]:
+    format = Format(Format.Config(compact=True))
+    policy, context = Fallible(Fallible.Config(slips=0.0, detours=detours), format=format), Full(format=format)
+    options = {"admissible": shown}
+    kinds = ["pick_heat_then_place_in_recep", "pick_two_obj_and_place"]
+    tasks = [
+        Task(env="alfworld", key=f"generated/{kind}/train/000{n}", options=options) for kind in kinds for n in "123"
+    ]
+    async with Gym(url) as gym:
+        found = await collect(tasks, gym, policy, format, context, group_size=1, max_turns=60, concurrency=3, seed=1)
+    return [episode for group in found for episode in group]
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_detours_are_made_while_something_is_sought_and_the_task_is_still_solved(homes: str, shown: bool) -> None:
+    straight, astray = [await searched(homes, shown=shown, detours=detours) for detours in (0.0, 0.7)]
+    assert all(episode.success for episode in [*straight, *astray])
+    tags = []
+    for episode in astray:
+        [notes] = await by_rules(episode)
+        carrying = False
+        for turn, note, after in zip(episode.turns, notes, [*episode.turns[1:], None], strict=True):
+            assert turn.reply.action is not None
+            assert turn.result is not None
+            command, came = turn.reply.action.text, turn.result.observation.text
+            tags.append(note.tag)
+            assert not (carrying and note.tag == "explore")
+            carrying = command.startswith("take") or (carrying and not command.startswith("move"))
+            if note.tag == "explore" and came.endswith("is closed."):
+                assert after is not None
+                assert after.reply.action is not None
+                assert after.reply.action.text.startswith("open")
+    moves = [sum(len(episode.turns) for episode in found) for found in (straight, astray)]
+    assert moves[1] > moves[0] + 10
+    assert tags.count("explore") > 10
 
 
 def table(gym_url: str, directory: Any) -> dict[str, Any]:

@@ -17,15 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from agents.conduct import accepted, headings, names, said, shown, targets
+from agents.conduct import MOVES, SEARCHES, TAKES, accepted, headings, names, said, shown, targets, verb
 from agents.types import Episode
 from trainers.annotators.base import Annotator, AnnotatorConfig, Note, Notes
 
 __all__ = ["Rules", "plan"]
-
-MOVES = frozenset({"go", "walk", "enter", "look", "close", "inventory", "wait"})
-SEARCHES = frozenset({"go", "walk", "enter", "look", "open", "examine", "search"})
-TAKES = frozenset({"take", "get", "grab", "pick"})
 
 
 class RulesConfig(AnnotatorConfig):
@@ -85,8 +81,7 @@ def _notes(episode: Episode) -> Notes:
 
 def _counts(command: str, index: int, commands: Sequence[str]) -> bool:
     """Whether a command is a step of the plan: it is no move, and opens nothing on the way to something else."""
-    verb = command.partition(" ")[0]
-    return index == len(commands) - 1 or verb not in MOVES | SEARCHES
+    return index == len(commands) - 1 or verb(command) not in MOVES | SEARCHES
 
 
 def _step(command: str) -> str:
@@ -99,7 +94,7 @@ def _step(command: str) -> str:
 
 def _sought(commands: Sequence[str]) -> str:
     """The kind of thing that a search is for, which these commands begin with; "" where they begin with none."""
-    if not commands or commands[0].partition(" ")[0] not in SEARCHES:
+    if not commands or verb(commands[0]) not in SEARCHES:
         return ""
-    after = next((command for command in commands if command.partition(" ")[0] not in SEARCHES), "")
-    return _step(after).partition(" ")[2] if after.partition(" ")[0] in TAKES else ""
+    after = next((command for command in commands if verb(command) not in MOVES | SEARCHES), "")
+    return _step(after).partition(" ")[2] if verb(after) in TAKES else ""
