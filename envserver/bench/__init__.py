@@ -25,13 +25,24 @@ def _textworld(quick: bool) -> list[Table]:
     return measure(quick)
 
 
+def _scienceworld(quick: bool) -> list[Table]:
+    from envserver.bench.scienceworld import measure
+
+    return measure(quick)
+
+
 def _sessions(quick: bool) -> list[Table]:
     from envserver.bench.sessions import measure
 
     return measure(quick)
 
 
-PARTS: dict[str, Callable[[bool], list[Table]]] = {"null": _null, "sessions": _sessions, "textworld": _textworld}
+PARTS: dict[str, Callable[[bool], list[Table]]] = {
+    "null": _null,
+    "scienceworld": _scienceworld,
+    "sessions": _sessions,
+    "textworld": _textworld,
+}
 """Parts of the bench by name; each takes `quick` and imports what it needs when it runs."""
 
 

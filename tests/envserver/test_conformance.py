@@ -3,13 +3,19 @@
 import pytest
 
 from envserver import Env, plugins
+from envserver.catalogue import EXTRAS
 from envserver.check import check
 
+LONG = {"scienceworld": pytest.mark.slow}
+"""Environments that take a minute to check."""
 
-@pytest.mark.parametrize("name", plugins.names("envserver.envs"))
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=LONG.get(name, ())) for name in plugins.names("envserver.envs")]
+)
 def test_an_environment_keeps_the_rules(name):
     try:
-        env_class = plugins.load("envserver.envs", name, Env, extras={"textworld": "textworld"})
+        env_class = plugins.load("envserver.envs", name, Env, extras=EXTRAS)
     except plugins.NoSuchPlugin as error:
         pytest.skip(str(error))
     findings = check(env_class, tasks_per_split=1, steps=12)
