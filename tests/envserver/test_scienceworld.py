@@ -17,6 +17,9 @@ from envserver.schema import Action, Task
 
 pytest.importorskip("scienceworld", reason="needs the extra [scienceworld]")
 
+from py4j.java_gateway import GatewayParameters, JavaGateway
+from py4j.protocol import Py4JError
+
 from envserver.envs._scienceworld import jvm
 from envserver.envs._scienceworld.jvm import JvmFailed, JvmGone, Settings, running
 from envserver.envs._scienceworld.simulator import Simulator
@@ -292,6 +295,16 @@ def test_an_episode_is_cut_after_its_steps(open_world):
     env, _ = open_world(SHORT, max_steps=2)
     first, last = play(env, ["wait1", "wait1"])
     assert (first.over, last.truncated, last.terminated, last.success) == (False, True, False, False)
+
+
+def test_the_jvm_answers_nobody_without_its_token():
+    machine = running(Settings())
+    stranger = JavaGateway(gateway_parameters=GatewayParameters(port=machine._gateway.gateway_parameters.port))
+    with pytest.raises(Py4JError, match="Auth"):
+        stranger.jvm.java.lang.System.currentTimeMillis()
+    stranger.close()
+    assert machine.lines(machine.simulator().getTaskNames())
+    machine.tenants -= 1
 
 
 def test_a_full_heap_is_said_and_loses_nothing(open_world, monkeypatch):
