@@ -86,8 +86,8 @@ def measure(quick: bool) -> list[Table]:
     return [
         Table(
             "ALFWorld: our engine against the package's",
-            f"{games} generated games, random commands out of the admissible ones, which are listed and the goal checked "
-            f"at every step, one process each. Medians of {repeats} alternated runs.",
+            f"{games} generated games, random admissible commands; these are listed and the goal is checked at every "
+            f"step. One process each. Medians of {repeats} alternated runs.",
             ("", *NAMES.values(), "native, times better than the package"),
             rows,
         ),
