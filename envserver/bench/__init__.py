@@ -25,6 +25,12 @@ def _textworld(quick: bool) -> list[Table]:
     return measure(quick)
 
 
+def _alfworld(quick: bool) -> list[Table]:
+    from envserver.bench.alfworld import measure
+
+    return measure(quick)
+
+
 def _scienceworld(quick: bool) -> list[Table]:
     from envserver.bench.scienceworld import measure
 
@@ -38,6 +44,7 @@ def _sessions(quick: bool) -> list[Table]:
 
 
 PARTS: dict[str, Callable[[bool], list[Table]]] = {
+    "alfworld": _alfworld,
     "null": _null,
     "scienceworld": _scienceworld,
     "sessions": _sessions,
