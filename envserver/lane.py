@@ -2,14 +2,16 @@
 
 uvicorn's WebSocket costs a generator of a parser, a queue, a task switch, and a pause and resume of reading for every
 frame: more than a step of a trivial world. Here a whole binary frame goes from the socket to the endpoint, and its
-answer back, in one turn. Whatever is anything else, cannot be answered at once or meets a full write buffer takes the
-ASGI way, byte for byte as it came. Where uvicorn is not built as this file knows it, everything does.
+answer back, in one turn of the loop. Whatever is anything else, cannot be answered at once or meets a full write buffer
+takes the ASGI way, byte for byte as it came. Where uvicorn is not built as this file knows it, everything does.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 __all__ = ["LANE", "WEBSOCKET", "Take"]
 
@@ -27,6 +29,8 @@ BINARY = 0x82
 """First byte of a message in one binary frame."""
 SHORT_BYTES = 1 << 18
 """A frame longer than this is not waited for here."""
+WRITE_BYTES = 1 << 16
+"""Answers that are written at once, so that a client that does not read is noticed."""
 
 try:
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -50,10 +54,14 @@ else:
         def __init__(self, *options: Any, **more: Any) -> None:
             super().__init__(*options, **more)
             self._answers: list[bytes] = []
+            self._answers_bytes = 0
+            self._due = DUE.setdefault(self.loop, [])
 
         async def send(self, message: Any) -> None:
-            """uvicorn holds a refusal by an HTTP response for no answer, and says so in the log."""
+            """Send what is due, then this."""
+            self._write()
             await super().send(message)
+            # uvicorn holds a refusal by an HTTP response for no answer, and says so in the log.
             if self.initial_response is not None and self.close_sent:
                 self.handshake_complete = True
 
@@ -86,7 +94,12 @@ else:
                     super().data_received(data[start:end])
                     self._owed = max(0, end - size)
                 start = end
-            self._write()
+            if self._answers:
+                # A write between two steps wakes a client that has but one answer to read, and costs more than the
+                # step. So every connection that was read in this turn of the loop is answered at its end.
+                if not self._due:
+                    self.loop.call_soon(_write_all, self._due)
+                self._due.append(self)
 
         def _offer(self, take: Take) -> None:
             if not self._early:
@@ -109,23 +122,38 @@ else:
             for answer in answers:
                 self._answers.append(_head(len(answer)))
                 self._answers.append(answer)
+                self._answers_bytes += len(answer)
+            if self._answers_bytes > WRITE_BYTES:
+                self._write()
             return True
 
         def _write(self) -> None:
-            """What one read asked is answered in one write."""
+            """Write what is due."""
             if self._answers:
-                self.transport.write(b"".join(self._answers))
+                if not self.transport.is_closing():
+                    self.transport.write(b"".join(self._answers))
                 self._answers.clear()
+                self._answers_bytes = 0
 
         def _sent(self, frames: list[bytes]) -> bool:
             """Whether the frames are sent."""
             if not self._sendable():
                 return False
-            self.transport.write(b"".join([part for frame in frames for part in (_head(len(frame)), frame)]))
+            self._answers += [part for frame in frames for part in (_head(len(frame)), frame)]
+            self._write()
             return True
 
         def _sendable(self) -> bool:
             return self.conn.state is State.OPEN and self.writable.is_set() and not self.transport.is_closing()
+
+    DUE: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Lane]] = WeakKeyDictionary()
+    """The lanes of an event loop with answers to write."""
+
+    def _write_all(due: list[Lane]) -> None:
+        lanes = due[:]
+        due.clear()
+        for lane in lanes:
+            lane._write()
 
     WEBSOCKET = Lane
 

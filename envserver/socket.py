@@ -88,7 +88,8 @@ class Socket:
         if self.waiting > self.config.max_batch:
             return None
         self._binary = True
-        return self._framed(self._read(frame))
+        replies = self._read(frame)
+        return self._framed(replies) if self._arrays else replies
 
     def _read(self, frame: bytes | str) -> list[bytes]:
         """The answers that are there at once."""
