@@ -250,7 +250,15 @@ def test_an_archive_that_changed_is_unpacked_again(tmp_path):
         path.write_bytes(lzma.compress(json.dumps(row(f"train/{task}/{TRIAL}")).encode()))
         shelf._open.cache_clear()
         assert open_data(path, cache).ids("train") == [f"train/{task}/{TRIAL}"]
-        assert len(list(cache.iterdir())) == 1
+    # A server that indexed the older one still reads it.
+    assert len(list(cache.glob("*.jsonl"))) == len(list(cache.iterdir())) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "games.jsonl.xz").write_bytes(lzma.compress(json.dumps(row()).encode()))
+    (tmp_path / "cache").write_text("in the way")
+    with pytest.raises(DataUnreadable, match=r"cannot be unpacked into .*cache: File exists"):
+        open_data(tmp_path / "games.jsonl.xz", tmp_path / "cache")
 
 
 def test_a_game_that_is_not_there_is_named_by_what_is(folder):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 from envserver.envs._alfworld.goals import GOALS, Goal
 from envserver.envs._alfworld.keys import GeneratedKey
@@ -164,22 +164,22 @@ def _unsolve(scene: _Scene, thing: str, target: str, needed: int) -> bool:
     return True
 
 
-def _problem(name: str, scene: _Scene, goal: str) -> str:
+def _problem(title: str, scene: _Scene, goal: str) -> str:
     """The game as PDDL, objects and facts sorted."""
     table = rooms().affordances
     receptacles = sorted(scene.room.receptacles)
-    things = sorted(scene.lies.items())
+    things = [(_mangled(name), kind, where) for name, (kind, where) in sorted(scene.lies.items())]
     stands = sorted({_location(receptacle.pose) for receptacle in receptacles})
     x, z, turn, _ = scene.rng.choice(receptacles).pose
     start = next(spot for tilt in range(30, 90) if (spot := _location((x + 1, z + 1, turn, tilt))) not in stands)
     facts = []
     for receptacle in receptacles:
-        facts.append(f"receptacleType {_mangled(receptacle.id)} {receptacle.kind}Type")
-        facts.append(f"receptacleAtLocation {_mangled(receptacle.id)} {_location(receptacle.pose)}")
+        name = _mangled(receptacle.id)
+        facts.append(f"receptacleType {name} {receptacle.kind}Type")
+        facts.append(f"receptacleAtLocation {name} {_location(receptacle.pose)}")
         if receptacle.kind in table.openable:
-            facts.append(f"openable {_mangled(receptacle.id)}")
-    for thing, (kind, where) in things:
-        thing = _mangled(thing)
+            facts.append(f"openable {name}")
+    for thing, kind, where in things:
         facts.append(f"objectType {thing} {kind}Type")
         facts.append(f"inReceptacle {thing} {_mangled(where.id)}")
         facts.append(f"objectAtLocation {thing} {_location(where.pose)}")
@@ -193,18 +193,20 @@ def _problem(name: str, scene: _Scene, goal: str) -> str:
         "agent1 - agent",
         *(f"{kind}Type - otype" for kind in table.object_kinds),
         *(f"{kind}Type - rtype" for kind in table.receptacle_kinds),
-        *(f"{_mangled(thing)} - object" for thing, _ in things),
+        *(f"{thing} - object" for thing, _, _ in things),
         *(f"{_mangled(receptacle.id)} - receptacle" for receptacle in receptacles),
         *(f"{spot} - location" for spot in (*stands, start)),
     ]
-    lines = ["", f"(define (problem plan_{name})", "(:domain alfred)", "(:objects", *objects, ")", "(:init"]
+    lines = ["", f"(define (problem plan_{title})", "(:domain alfred)", "(:objects", *objects, ")", "(:init"]
     return "\n".join([*lines, *(f"({fact})" for fact in facts), ")", f"(:goal {goal})", ")", ""])
 
 
+@lru_cache(maxsize=8192)
 def _mangled(name: str) -> str:
     """An id as PDDL can spell it."""
     return name.translate(MANGLED)
 
 
+@lru_cache(maxsize=8192)
 def _location(pose: tuple[int, int, int, int]) -> str:
     return _mangled("loc|" + "|".join(str(number) for number in pose))

@@ -11,6 +11,7 @@ import lzma
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +49,14 @@ def plain(path: Path, cache_dir: Path) -> Path:
 
             for _ in told(f"unpacking {path.name}", facts.st_size, steps()):
                 pass
-        for old in cache_dir.glob(f"{mine}-*.jsonl"):
-            old.unlink(missing_ok=True)
         part.replace(target)
     except (lzma.LZMAError, EOFError) as error:
         raise DataUnreadable(f"{path} is damaged or only half there ({error}); fetch it again") from error
     except OSError as error:
         raise DataUnreadable(f"{path} cannot be unpacked into {cache_dir}: {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
     return target
 
 
