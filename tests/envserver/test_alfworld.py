@@ -11,6 +11,7 @@ import sys
 
 import psutil
 import pytest
+from twins import PACK
 
 from envserver.catalogue import BadOption, configured
 from envserver.check import check
@@ -300,6 +301,20 @@ def test_the_stock_engine_keeps_the_rules():
     command = [sys.executable, "-m", "envserver", "check", "alfworld", "-o", "engine=stock", "--tasks", "1"]
     done = subprocess.run([*command, "--steps", "8"], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PACK.is_file(), reason="needs ALFWorld's official games: $TURNHALLE_ALFWORLD_TESTDATA")
+def test_every_official_valid_seen_game_is_won_by_the_expert(tmp_path):
+    options = {"family": "official", "data": PACK, "cache_dir": tmp_path}
+    assert len(listed("train", **options)) == 3553
+    keys = listed("valid_seen", **options)
+    assert len(keys) == 140
+    for key in keys:
+        env, result = opened(key, **options)
+        while not result.over:
+            result = env.step(env.expert())
+        assert result.success is True
 
 
 async def test_a_served_world_survives_damaged_games_and_hostile_commands(official, tmp_path):
