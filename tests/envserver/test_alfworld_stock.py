@@ -55,7 +55,7 @@ for dialect in ("0.4", "0.2"):
     env.load(game)
     state, rng = env.reset(), random.Random(dialect)
     out.append(shown(state))
-    for _ in range(12):
+    for _ in range(8):
         state, _, _ = env.step(rng.choice(state["admissible_commands"]))
         out.append(shown(state))
 print(json.dumps(out))
@@ -71,7 +71,7 @@ def test_the_package_left_alone_says_the_same(stock):
     for dialect in ("0.4", "0.2"):
         play, rng = stock(row(), dialect), random.Random(dialect)
         out.append([play.text, list(play.admissible()), play.won, play.reward])
-        for _ in range(12):
+        for _ in range(8):
             play.step(rng.choice(play.admissible()))
             out.append([play.text, list(play.admissible()), play.won, play.reward])
     assert out == json.loads(done.stdout)
@@ -128,23 +128,66 @@ def test_the_oracle_leads_the_package_to_the_goal(stock):
     assert play.moved
 
 
-def test_the_handcoded_expert_searches_and_does_so_alike_each_time(stock):
-    expert_row = replace(
-        row(), params={"object_target": "Apple", "parent_target": "SinkBasin", "toggle_target": "", "mrecep_target": ""}
-    )
+EXPERT = """
+import json, random, sys
+from pathlib import Path
+from kitchen import row
+from textworld import EnvInfos
+from textworld.envs import PddlEnv
+from alfworld.agents.environment.alfred_tw_env import AlfredDemangler, AlfredExpert, AlfredInfos
+from envserver.envs._alfworld.stock_speed import install
+from envserver.envs._alfworld.stock_words import domain_and_grammar
 
-    def commands(seed):
-        play, played = stock(expert_row, expert="handcoded", seed=seed), []
+install()
+domain, grammar = domain_and_grammar("0.4")
+params = json.loads(sys.argv[2])
+path = Path(sys.argv[1]) / "game.tw-pddl"
+path.write_text(json.dumps({"pddl_domain": domain, "grammar": grammar, "pddl_problem": row().problem}))
+(path.parent / "traj_data.json").write_text(json.dumps({"task_type": row().task_type, "pddl_params": params}))
+infos = EnvInfos(won=True, admissible_commands=True, extras=["expert_plan"])
+env = AlfredExpert(AlfredInfos(AlfredDemangler(PddlEnv(infos), shuffle=False)))
+env.load(str(path))
+random.seed(5)
+state, played = env.reset(), []
+while not state["won"] and len(played) < 60:
+    played.append(state["extra.expert_plan"][0])
+    state, _, _ = env.step(played[-1])
+print(json.dumps(played))
+"""
+
+
+def test_the_handcoded_expert_says_what_it_says_in_the_package(stock, tmp_path):
+    params = {"object_target": "Apple", "parent_target": "SinkBasin", "toggle_target": "", "mrecep_target": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", EXPERT, str(tmp_path), json.dumps(params)],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+    def commands():
+        play, played = stock(replace(row(), params=params), expert="handcoded", seed=5), []
         while not play.won and len(played) < 60:
             played.append(play.expert())
             play.step(played[-1])
         assert play.won, played
         return played
 
-    first = commands(1)
-    assert first[0] == "look"
+    first = commands()
+    assert first == json.loads(done.stdout)
     assert len(first) > 4
-    assert commands(1) == first
+    assert commands() == first
+
+
+def test_the_handcoded_expert_gives_up_and_the_play_goes_on(stock):
+    play = stock(replace(row(), params={"object_target": "Apple", "parent_target": "Nowhere"}), expert="handcoded")
+    for _ in range(205):
+        play.step("look")
+    assert play.expert() is None
+    assert play.step("go to fridge 1") == "You arrive at fridge 1. The fridge 1 is closed."
 
 
 def test_the_handcoded_expert_is_refused_where_it_lacks_the_words():
