@@ -80,6 +80,14 @@ else:
             if self._held:
                 data, self._held = self._held + data, b""
             start, size = self._owed, len(data)
+            # Nearly every read is one whole frame of 126 bytes or more, and at most 64 KiB.
+            if not start and size > 8 and data[1] == 0xFE and int.from_bytes(data[2:4]) == size - 8:
+                if not self._answered(data, 0, 8, size):
+                    self._write()
+                    super().data_received(data)
+                elif self._answers:
+                    self._later()
+                return
             if start:
                 super().data_received(data[:start])
                 self._owed = max(0, start - size)
@@ -95,11 +103,16 @@ else:
                     self._owed = max(0, end - size)
                 start = end
             if self._answers:
-                # A write between two steps wakes a client that has but one answer to read, and costs more than the
-                # step. So every connection that was read in this turn of the loop is answered at its end.
-                if not self._due:
-                    self.loop.call_soon(_write_all, self._due)
-                self._due.append(self)
+                self._later()
+
+        def _later(self) -> None:
+            """Write once this turn of the loop has read every connection.
+
+            A write between two steps wakes a client that has but one answer to read, and costs more than the step.
+            """
+            if not self._due:
+                self.loop.call_soon(_write_all, self._due)
+            self._due.append(self)
 
         def _offer(self, take: Take) -> None:
             if not self._early:

@@ -162,10 +162,11 @@ class Socket:
             answer = self.sessions.step(session, index, action)
         except GymError as error:
             return _refusal(id, error)
-        if isinstance(answer, bytes):
+        if type(answer) is bytes:
             if type(id) is int:
                 return b'{"id":%d,"ok":%b}' % (id, answer)
             return b'{"id":%b,"ok":%b}' % (to_json(id), answer)
+        assert isinstance(answer, asyncio.Future)
         self._await(id, answer)
         return None
 
