@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from kitchen import APPLE_IN_SINK, play, problem, row, said
 
@@ -251,3 +253,21 @@ def test_comments_costs_and_capitals_are_read_over():
     text = problem(APPLE_IN_SINK, more="(= (total-cost) 0) (= (distance loc_bar_1 loc_bar_2) 3) ; (opened ghost)\n")
     game = Game.load(row_with(text.upper()))
     assert Play(game).text == play().text
+
+
+def test_a_damaged_problem_is_played_or_refused_and_nothing_else():
+    rng, whole, refused = random.Random(11), problem(), 0
+    pieces = ["(", ")", "-", "?x", "and", "object", "(:goal", "(:init", "=", "\0", "not", "exists", "apple_bar_1", " "]
+    for _ in range(400):
+        text = whole
+        for _ in range(rng.choice((1, 1, 2, 5))):
+            at = rng.choice((rng.randrange(len(text)), max(0, len(text) - rng.randrange(1, 160))))
+            text = text[:at] + rng.choice(pieces) + text[at + rng.choice((0, 1, 3, 12)) :]
+        try:
+            playing = Play(Game.load(row_with(text)))
+        except GameUnreadable:
+            refused += 1
+            continue
+        for _ in range(5):
+            playing.step(rng.choice(playing.admissible()))
+    assert 50 < refused < 400
