@@ -160,7 +160,7 @@ def _indexed() -> list[Table]:
         return [
             Table(
                 "ALFWorld: index of the official games",
-                f"Of `{data.path.name}`, by a process that has not read it before.",
+                "Of `$ALFWORLD_DATA`, by a process that has not read it before; a .jsonl.xz is unpacked on the way.",
                 ("", "games", "ms"),
                 [*found, ("all", sum(games for _, games, _ in found), took_ms)],
             )
