@@ -195,19 +195,18 @@ def test_worlds_of_one_jvm_do_not_disturb_each_other(open_world):
     ]
     alone = []
     for key, simplifications, commands in jobs:
-        env, result = open_world(key, simplifications=simplifications, admissible=True)
+        env, result = open_world(key, simplifications=simplifications, admissible=key in (WIRE, PAINT))
         alone.append([result, *play(env, commands)])
         env.close()
     together = []
     for key, simplifications, commands in reversed(jobs):
-        env, result = open_world(key, simplifications=simplifications, admissible=True)
+        env, result = open_world(key, simplifications=simplifications, admissible=key in (WIRE, PAINT))
         together.insert(0, (env, commands, [result]))
     for turn in range(6):
         for env, commands, results in together:
             results += play(env, commands[turn : turn + 1])
     assert [results for _, _, results in together] == alone
     assert len({env.simulator.jvm.pid for env, _, _ in together}) == 1
-    assert [len(results[0].observation.choices) > 0 for results in alone] == [True] * 4
     assert any(choice.startswith("connect") for choice in alone[1][0].observation.choices)
     assert not any(choice.startswith("connect") for choice in alone[2][0].observation.choices)
 

@@ -50,7 +50,7 @@ class JvmFailed(RuntimeError):
 
 
 class JvmGone(ConnectionError):
-    """Raised where the JVM died under its worlds; they cannot be had again."""
+    """Raised where the JVM died under its worlds."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,8 @@ class Jvm:
         self.dead = True
         self._process.kill()
         self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._gateway.close(keep_callback_server=True)
 
 
