@@ -173,8 +173,8 @@ def test_asking_and_showing_change_nothing(open_world):
         "teleport to outside",
         "wait",
     ]
-    plain, _ = open_world(FIND, simplifications=["teleportAction"])
-    asked, _ = open_world(FIND, simplifications=["teleportAction"], admissible=True, show=["inventory", "look"])
+    plain, _ = open_world(FIND)
+    asked, _ = open_world(FIND, admissible=True, show=["inventory", "look"])
     asked.expert()
     for command in commands:
         (one,), (other,) = play(plain, [command]), play(asked, [command])
