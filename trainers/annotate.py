@@ -6,6 +6,7 @@ answers; an annotation that the format does not read as the same actions is refu
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -42,7 +43,13 @@ async def annotated(
         raise ValueError(
             f"none of {len(episodes)} demonstrations could be annotated; try another sft.annotator, such as 'rules'"
         )
-    return [(await retold(episode, note, format, context, chat=chat), note) for episode, note in found]
+    told: list[tuple[Episode, Notes]] = []
+    with display.bar("tokenising", len(found)) as bar:
+        for episode, note in found:
+            told.append((await retold(episode, note, format, context, chat=chat), note))
+            bar.advance()
+            await asyncio.sleep(0)  # the connection to the worlds wants its pings answered meanwhile
+    return told
 
 
 async def retold(episode: Episode, notes: Notes, format: Rlvmr, context: Context, *, chat: Chat | None) -> Episode:
