@@ -70,8 +70,9 @@ class AlfworldConfig(EnvConfig):
     reward: Literal["sparse", "dense"] = "sparse"
     """`sparse`: 1 for winning. `dense`: for every step that brings the goal nearer than it has been, its share of the
     way by the oracle's plan; the winning step brings the sum to 1."""
-    expert: Literal["oracle", "handcoded"] = "oracle"
-    """`oracle`: a short plan by full knowledge. `handcoded`: the package's own, which explores; with `stock` alone."""
+    expert: Literal["oracle", "search", "handcoded"] = "oracle"
+    """`oracle`: a short plan by full knowledge. `search`: by what has been seen, so that it can be imitated; it looks
+    into likely receptacles in turn. `handcoded`: the package's own, which also searches; with `stock` alone."""
     data: Path | None = None
     """Official games: a directory as alfworld-download leaves it, or a .jsonl or .jsonl.xz with a game a line. None:
     `$ALFWORLD_DATA`, else ~/.cache/alfworld. Only the server may set it."""
@@ -164,9 +165,8 @@ class Alfworld(Env):
         if self.config.engine == "stock":
             from envserver.envs._alfworld.stock import StockPlay
 
-            self.play: Play | StockPlay = StockPlay(
-                self.row, self.config.dialect, self.config.expert, task=sentence, seed=task.seed
-            )
+            who: Literal["oracle", "handcoded"] = "handcoded" if self.config.expert == "handcoded" else "oracle"
+            self.play: Play | StockPlay = StockPlay(self.row, self.config.dialect, who, task=sentence, seed=task.seed)
         else:
             from envserver.envs._alfworld.play import Play
 
@@ -174,6 +174,8 @@ class Alfworld(Env):
         self.steps = 0
         self.earned = 0.0
         """Reward so far."""
+        self.seen = 0
+        """Receptacles that have been looked into, for the expert `search`."""
         if self.config.reward == "dense":
             self.start = self.nearest = self._distance()
             """Commands to the goal, at first and at the least so far."""
@@ -183,6 +185,10 @@ class Alfworld(Env):
         self.steps += 1
         command = action.text if action.tool is None and len(action.text) <= MAX_COMMAND_CHARS else ""
         self.play.step(command)
+        if self.config.expert == "search":
+            from envserver.envs._alfworld.search import seen_after
+
+            self.seen = seen_after(self._native, command, self.seen)
         reward = self._reward()
         self.earned += reward
         return self._result(reward, admissible=self.play.moved)
@@ -200,8 +206,12 @@ class Alfworld(Env):
     def expert(self) -> Action | None:
         if self.play.won:
             return None
-        if self.config.engine == "stock":
+        if self.config.expert == "handcoded":
             command = self._stock.expert()
+        elif self.config.expert == "search":
+            from envserver.envs._alfworld.search import next_command
+
+            command = next_command(self._native, self.seen)
         else:
             plan = self._plan()
             command = plan[0] if plan else None
@@ -211,11 +221,16 @@ class Alfworld(Env):
     def _stock(self) -> StockPlay:
         return cast("StockPlay", self.play)
 
+    @property
+    def _native(self) -> Play:
+        """The play by our own engine, which is beside the stock's too."""
+        return self._stock.shadow if self.config.engine == "stock" else cast("Play", self.play)
+
     def _plan(self) -> Sequence[str] | None:
         """The oracle's way to the goal; None where there is none."""
         from envserver.envs._alfworld.oracle import plan
 
-        return plan(self._stock.shadow if self.config.engine == "stock" else cast("Play", self.play))
+        return plan(self._native)
 
     def _sentence(self, seed: int) -> str:
         """The goal, without its full stop."""

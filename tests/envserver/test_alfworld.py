@@ -107,6 +107,45 @@ def test_the_expert_wins_from_wherever_a_player_has_wandered():
         assert result.success is True
 
 
+@pytest.mark.parametrize("task_type", TYPES)
+def test_the_searching_expert_takes_only_what_it_has_seen(task_type):
+    for number in range(6):
+        env, result = opened(f"generated/{task_type}/valid_unseen/{number:04d}", expert="search", max_steps=100)
+        told = ""
+        while not result.over:
+            action = env.expert()
+            assert action == env.expert()
+            if action.text.startswith("take "):
+                thing, _, place = action.text.removeprefix("take ").partition(" from ")
+                shown = next(text for text in reversed(told.split("\n")) if place in text and "you see" in text)
+                assert f"a {thing}," in shown or f"a {thing}." in shown
+            result = env.step(action)
+            assert result.info["admissible"]
+            told += result.observation.text + "\n"
+        assert result.success is True
+
+
+def test_the_searching_expert_looks_into_each_of_several_receptacles_in_one_place():
+    """Two in one place: the first is gone to, the second examined or opened where one stands."""
+    commands = set()
+    for number in range(12):
+        env, result = opened(f"generated/pick_cool_then_place_in_recep/train/{number:04d}", expert="search")
+        while not result.over:
+            commands.add(env.expert().text.partition(" ")[0])
+            result = env.step(env.expert())
+    assert {"go", "open", "examine", "take", "cool", "move"} <= commands
+
+
+def test_a_copy_of_a_search_has_seen_what_the_original_has():
+    env, _ = opened(CLEAN, expert="search")
+    for _ in range(5):
+        env.step(env.expert())
+    twin = env.copy()
+    assert twin.expert() == env.expert()
+    env.step(env.expert())
+    assert (twin.seen, twin.steps) == (twin.seen & env.seen, env.steps - 1)
+
+
 @pytest.mark.parametrize("reward", ["sparse", "dense"])
 @pytest.mark.parametrize("detour", [0, 12])
 def test_the_rewards_of_a_won_game_sum_to_one(reward, detour):
