@@ -91,12 +91,12 @@ def test_every_task_is_the_same_alone_and_beside_all_others_in_another_process()
     assert sum(len(results) for results in alone.values()) > 300
 
 
-def test_a_thousand_worlds_one_after_the_other_and_sixteen_at_once_fit_64_mib():
+def test_two_hundred_worlds_of_which_sixteen_at_once_fit_64_mib():
     config = ScienceWorld.Config(java_heap_bytes=64 << 20)
     worlds = []
-    for number in range(1000):
+    for number in range(200):
         env = ScienceWorld(config)
-        result = env.reset(Task(env="scienceworld", key=f"find-plant/{number % 300}"))
+        result = env.reset(Task(env="scienceworld", key=f"find-plant/{number}"))
         assert result.observation.text
         worlds.append(env)
         if len(worlds) == 16:
