@@ -17,7 +17,10 @@ from functools import cache
 from statistics import median
 from typing import Any, Literal
 
+from websockets.asyncio.client import connect
+
 from envserver import plugins
+from envserver.bench.null import floor
 from envserver.bench.report import Table, percentile, ratio
 from envserver.client import Gym, World
 from envserver.core import Env
@@ -30,6 +33,10 @@ FAMILY = "custom/w4-o6-q8"
 STEPS = 24
 AT_ONCE = 8
 """Episodes that are played in turns; as many sessions at the server."""
+PAUSE_S = 0.02
+"""Mean pause of a session before a paced step."""
+ECHOES = 48
+"""Paced frames of each connection."""
 ROUNDS = ("first rollouts", "again, other random actions", "again, the same actions")
 
 
@@ -59,7 +66,7 @@ def measure(quick: bool) -> list[Table]:
     keys = tuple(_class().tasks(_class().Config.model_validate({"family": FAMILY}), "train")[:games])
     drive = Drive("worlds", keys, episodes, (1, 2, 2))
     _stories(keys)
-    inside, package, served, paced, openings = [], [], [], [], []
+    inside, package, served, paced, echoed, openings = [], [], [], [], [], []
     for _ in range(repeats):
         inside.append(_in_process(drive))
         package.append(_in_process(Drive("package", keys, episodes, drive.rounds)))
@@ -67,6 +74,8 @@ def measure(quick: bool) -> list[Table]:
             rounds, latencies_ms, opened = asyncio.run(_through(server.url, drive))
         served.append(rounds)
         paced.append(latencies_ms)
+        with floor() as (port, _):
+            echoed.append(asyncio.run(_echoes(port)))
         openings.append(opened)
 
     def speeds(runs: list[list[Round]], number: int) -> list[float]:
@@ -112,9 +121,18 @@ def measure(quick: bool) -> list[Table]:
         Table(
             "TextWorld: overhead of a step",
             f"{AT_ONCE} sessions that each take a step every 20 ms, the actions of the round before: their results are "
-            "remembered, so what is left is the server's.",
-            ("p50 in process, ms", "p50 served, ms", "overhead, ms"),
-            [(median(step_ms), median(paced), median(paced) - median(step_ms))],
+            "remembered, so what is left is the server's. The echo is a bare WebSocket endpoint and client, paced alike: "
+            "what the machine needs to wake two processes, where a step wakes four.",
+            ("p50 in process, ms", "p50 served, ms", "overhead, ms", "p50 of the echo, ms", "overhead over it, ms"),
+            [
+                (
+                    median(step_ms),
+                    median(paced),
+                    median(paced) - median(step_ms),
+                    median(echoed),
+                    median(paced) - median(step_ms) - median(echoed),
+                )
+            ],
         ),
         Table(
             "Opening a session on a cached game",
@@ -143,8 +161,26 @@ async def _through(url: str, drive: Drive) -> tuple[list[Round], float, tuple[li
             took_s = time.perf_counter() - began
             rounds.append(Round(len(times_s) / took_s, 1000 * percentile(times_s, 0.5)))
         episodes, paced_s = iter(_episodes(drive, drive.rounds[-1])), list[float]()
-        await asyncio.gather(*(_play(gym, episodes, paced_s, 0.02) for _ in range(AT_ONCE)))
+        await asyncio.gather(*(_play(gym, episodes, paced_s, PAUSE_S) for _ in range(AT_ONCE)))
         return rounds, 1000 * percentile(paced_s, 0.5), opened
+
+
+async def _echoes(port: int) -> float:
+    """The p50 in ms of paced frames that the floor sends back."""
+    times_s = list[float]()
+
+    async def send() -> None:
+        pauses = random.Random(0)
+        async with connect(f"ws://127.0.0.1:{port}", compression=None) as socket:
+            for _ in range(ECHOES):
+                await asyncio.sleep(pauses.uniform(0, 2 * PAUSE_S))
+                began = time.perf_counter()
+                await socket.send(b"{}")
+                await socket.recv()
+                times_s.append(time.perf_counter() - began)
+
+    await asyncio.gather(*(send() for _ in range(AT_ONCE)))
+    return 1000 * percentile(times_s, 0.5)
 
 
 async def _play(gym: Gym, episodes: Iterator[tuple[str, random.Random]], times_s: list[float], pause_s: float) -> None:
