@@ -121,8 +121,8 @@ def measure(quick: bool) -> list[Table]:
         Table(
             "TextWorld: overhead of a step",
             f"{AT_ONCE} sessions that each take a step every 20 ms, the actions of the round before: their results are "
-            "remembered, so what is left is the server's. The echo is a bare WebSocket endpoint and client, paced alike: "
-            "what the machine needs to wake two processes, where a step wakes four.",
+            "remembered, so what is left is the server's. The echo is a bare WebSocket endpoint and client, paced "
+            "alike: what the machine needs to wake two processes, where a step wakes four.",
             ("p50 in process, ms", "p50 served, ms", "overhead, ms", "p50 of the echo, ms", "overhead over it, ms"),
             [
                 (
