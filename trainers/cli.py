@@ -120,6 +120,9 @@ def eval_(
     tasks: Annotated[int | None, typer.Option(help="So many tasks; default: the run's eval.tasks.")] = None,
     episodes: Annotated[int | None, typer.Option(help="Episodes of a task; default: the run's eval.episodes.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy; default: the run's eval.temperature.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE over the run's env.options; may be repeated.")
+    ] = None,
     url: Annotated[
         str | None, typer.Option(help="A running server; default: the run's env.url, or one of its own.")
     ] = None,
@@ -131,6 +134,7 @@ def eval_(
     from trainers.display import Display
     from trainers.evaluate import compare
     from trainers.examine import examine
+    from trainers.recipe import setting
 
     asked = {"tasks": tasks, "episodes": episodes, "temperature": temperature}
     found = asyncio.run(
@@ -138,6 +142,7 @@ def eval_(
             paths,
             split=split,
             url=url,
+            options=dict(setting(pair) for pair in option or ()),
             display=Display(quiet=quiet),
             settings={key: value for key, value in asked.items() if value is not None},
         )

@@ -23,16 +23,23 @@ __all__ = ["examine"]
 
 
 async def examine(
-    paths: Sequence[Path], *, split: str | None, url: str | None, settings: Mapping[str, Any], display: Display
+    paths: Sequence[Path],
+    *,
+    split: str | None,
+    url: str | None,
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    display: Display,
 ) -> list[tuple[str, Evaluation]]:
-    """Each checkpoint's label and evaluation; worlds, tasks and `settings` (of EvalConfig) are the first run's.
+    """Each checkpoint's label and evaluation; worlds, tasks and what `settings` (of EvalConfig) and `options` (of
+    the environment) leave unsaid are the first run's.
 
     Raises BadConfig, GymError, ValueError.
     """
     checkpoints = [find_checkpoint(path) for path in paths]
     first = Run(checkpoints[0].run).config()
     asked = EvalConfig.model_validate(first.eval.model_dump() | dict(settings))
-    env = first.env if url is None else first.env.model_copy(update={"url": url})
+    env = first.env.model_copy(update={"url": url or first.env.url, "options": first.env.options | dict(options)})
     split = split or env.eval_split
     name = env_name(env.name)
     found: list[tuple[str, Evaluation]] = []

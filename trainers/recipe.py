@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 from trainers.config import RunConfig
 from trainers.plugged import BadConfig, sentence
 
-__all__ = ["BadConfig", "read", "resolve", "settings", "text"]
+__all__ = ["BadConfig", "read", "resolve", "setting", "settings", "text"]
 
 
 def read(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -40,10 +40,8 @@ def resolve(table: dict[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
     """A table and `key=value` pairs as a run; the table stays as it was. Raises BadConfig."""
     table = copy.deepcopy(table)
     for pair in overrides:
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
-            raise BadConfig(f"'{pair}' is not key=value, such as learner.lr=1e-4")
-        _put(table, key.strip().split("."), _value(value.strip()), key.strip())
+        key, value = setting(pair)
+        _put(table, key.split("."), value, key)
     try:
         return RunConfig.model_validate(table)
     except ValidationError as error:
@@ -55,8 +53,15 @@ def text(config: RunConfig) -> str:
     return config.model_dump_json(indent=2)
 
 
+def setting(pair: str) -> tuple[str, Any]:
+    """Key and value of `key=value`, the value as TOML has it; a bare word is a string. Raises BadConfig."""
+    key, equals, value = pair.partition("=")
+    if not equals or not key.strip():
+        raise BadConfig(f"'{pair}' is not key=value, such as learner.lr=1e-4")
+    return key.strip(), _value(value.strip())
+
+
 def _value(raw: str) -> Any:
-    """A TOML value; a bare word is a string."""
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:

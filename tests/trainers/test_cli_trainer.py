@@ -99,6 +99,20 @@ def test_policies_are_compared_on_the_same_tasks(capsys: pytest.CaptureFixture[s
     assert "on 4 episodes of 4 'test' tasks, temperature 1" in out
 
 
+def test_a_policy_is_put_to_other_options_than_it_learned_with(
+    capsys: pytest.CaptureFixture[str], tiny_run: Run
+) -> None:
+    args = ["eval", tiny_run.directory, "--split", "test", "--tasks", 2, "--quiet", "--json"]
+    code, out, err = run(capsys, *args, "-o", "max_steps=4")
+    assert code == 0, err
+    assert json.loads(out)["policies"][0]["turns"] <= 4
+    code, _, err = run(capsys, *args, "-o", "max_stepz=1")
+    assert code == 2
+    assert "did you mean 'max_steps'?" in err
+    code, _, err = run(capsys, *args, "-o", "max_steps")
+    assert (code, err) == (2, "trainer: 'max_steps' is not key=value, such as learner.lr=1e-4\n")
+
+
 def test_runs_replays_and_curves_are_shown(capsys: pytest.CaptureFixture[str], tiny_run: Run, tmp_path: Path) -> None:
     _, out, _ = run(capsys, "runs", tiny_run.directory.parent, "--json")
     (row,) = json.loads(out)
