@@ -68,7 +68,11 @@ class Experiences:
         ids = []
         for item, vector in zip(items, vectors_ND, strict=True):
             digest = digest_of(item.env, item.kind, item.situation, item.advice)
-            again = sa.update(_EXPERIENCES).where(_EXPERIENCES.c.digest == digest).values(retired=None)
+            again = (
+                sa.update(_EXPERIENCES)
+                .where(_EXPERIENCES.c.digest == digest)
+                .values(retired=None, retired_why=None, merged_into=None)
+            )
             found = connection.execute(again.returning(_EXPERIENCES.c.id)).scalar_one_or_none()
             if found is None:
                 if item.env not in representatives:
@@ -155,7 +159,7 @@ class Experiences:
             retire = sa.update(_EXPERIENCES).where(_EXPERIENCES.c.id == sa.bindparam("worst"))
             if worst:
                 now = datetime.now(UTC)
-                connection.execute(retire.values(retired=now), [{"worst": id} for id in worst])
+                connection.execute(retire.values(retired=now, retired_why="pruned"), [{"worst": id} for id in worst])
         return len(worst)
 
     def _clusters_of(self, connection: sa.Connection, env: str) -> Vectors:

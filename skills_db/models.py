@@ -197,7 +197,12 @@ class Experience(Base):
     __tablename__ = "experiences"
     __table_args__ = (
         sa.UniqueConstraint("digest"),
-        sa.Index(None, "cluster", "kind"),
+        sa.Index(
+            "ix_experiences_best",
+            *("cluster", "kind", "score", "id"),
+            sqlite_where=sa.text("retired IS NULL"),
+            postgresql_where=sa.text("retired IS NULL"),
+        ),
         sa.Index(None, "env", "kind", "retired"),
         sa.CheckConstraint("kind IN ('skill', 'failure')", name="kind"),
         sa.CheckConstraint("shown >= 0", name="shown"),
@@ -221,7 +226,13 @@ class Experience(Base):
     )
     turn: Mapped[int | None] = mapped_column(doc="Position of the turn it was learned from.")
     created: Mapped[datetime] = mapped_column(doc="When it was added, UTC.")
-    retired: Mapped[datetime | None] = mapped_column(doc="When it was pruned; null: it is searched.")
+    retired: Mapped[datetime | None] = mapped_column(doc="When it was put away; null: it is searched.")
+    retired_why: Mapped[str | None] = mapped_column(
+        doc="Why it was retired: `score`, `merged`, `unused`, `harmful`, `pruned` or `hand`; null: in use."
+    )
+    merged_into: Mapped[int | None] = mapped_column(
+        Number, doc="The experience it was merged into, whose advice says the same; null: none. No foreign key."
+    )
 
 
 class Skill(Base):
@@ -236,6 +247,7 @@ class Skill(Base):
     description: Mapped[str] = mapped_column(doc="When to use it, one sentence.")
     created: Mapped[datetime] = mapped_column(doc="When it was first written, UTC.")
     retired: Mapped[datetime | None] = mapped_column(doc="When it was put away; null: in use.")
+    current: Mapped[int | None] = mapped_column(doc="The version in use; null: the newest.")
 
 
 class SkillVersion(Base):
@@ -257,6 +269,14 @@ class SkillVersion(Base):
         Number, sa.ForeignKey("skill_versions.id"), doc="The version it was made from; null for the first."
     )
     episode: Mapped[str | None] = mapped_column(doc="Id of the episode whose failure asked for it; no foreign key.")
+    turn: Mapped[int | None] = mapped_column(doc="Position of the turn that asked for it.")
+    front: Mapped[dict[str, Any] | None] = mapped_column(
+        sa.JSON(none_as_null=True),
+        doc="Front matter of its SKILL.md beside the name; null: only the skill's own description.",
+    )
+    files: Mapped[dict[str, Any] | None] = mapped_column(
+        sa.JSON(none_as_null=True), doc="Files beside its SKILL.md: path to base64; null: none."
+    )
     created: Mapped[datetime] = mapped_column(doc="When it was written, UTC.")
 
 
