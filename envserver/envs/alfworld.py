@@ -1,8 +1,9 @@
 """ALFWorld: household tasks in ALFRED's rooms, told in text (Shridhar et al. 2020, arXiv 2010.03768).
 
-A key names a game completely: `generated/pick_and_place_simple/train/0042` is made from its key, without any data;
-`official/valid_seen/TASK/TRIAL` is one of the data that `alfworld-download` fetches. The task's seed chooses the person
-whose words tell the goal, and only with `goal = "annotation"`. `train` and `valid_seen` share their rooms,
+A key names a game completely: `generated/pick_and_place_simple/train/0042` is made from its key, without any data, and
+so is `bathroom/pick_and_place_simple/train/0042`, in that kind of room; `official/valid_seen/TASK/TRIAL` is one of the
+data that `alfworld-download` fetches. The task's seed chooses the person whose words tell the goal, and only with
+`goal = "annotation"`. `train` and `valid_seen` share their rooms,
 `valid_unseen` has rooms of its own.
 
 RLVMR's levels (arXiv 2507.22844): learn from `train`; L0 is `valid_seen`, L1 is `valid_unseen`, and with
@@ -22,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 from envserver.catalogue import BadOption
 from envserver.core import Env, EnvConfig
 from envserver.envs._alfworld.goals import TYPES
-from envserver.envs._alfworld.keys import SPLITS, GeneratedKey, OfficialKey, generated, official, parse
+from envserver.envs._alfworld.keys import ROOMS, SPLITS, GeneratedKey, OfficialKey, generated, official, parse
 from envserver.envs._alfworld.row import Dialect, GameUnreadable, Row
 from envserver.schema import Action, Observation, StepResult, Task
 
@@ -45,16 +46,17 @@ class AlfworldConfig(EnvConfig):
 
     servers_own: ClassVar[tuple[str, ...]] = ("engine", "data", "cache_dir")
 
-    family: Literal["generated", "official"] = "generated"
-    """The games that are listed: made from their key, or of the official data."""
-    types: tuple[str, ...] = TYPES
+    family: Literal["generated", "kitchen", "living_room", "bedroom", "bathroom", "official"] = "generated"
+    """The games that are listed: made from their key, in any room or in one kind of room, or of the official data.
+    A bathroom has a dozen receptacles, a kitchen thirty."""
+    types: tuple[str, ...] = ()
     """Task types that are listed, by name or by ALFWorld's number: 1 pick_and_place_simple, 2 look_at_obj_in_light,
     3 pick_clean_then_place_in_recep, 4 pick_heat_then_place_in_recep, 5 pick_cool_then_place_in_recep,
-    6 pick_two_obj_and_place."""
+    6 pick_two_obj_and_place. Empty: all that the family has."""
     held_out: tuple[str, ...] = ()
-    """Of `types`, those that only valid_unseen lists, and then it lists no other; [5, 6] is RLVMR's L2."""
+    """Of those, the ones that only valid_unseen lists, and then it lists no other; [5, 6] is RLVMR's L2."""
     mixture: tuple[Weight, ...] = ()
-    """How often each of `types` is listed, in their order. Empty: generated games evenly, official ones as they are."""
+    """How often each type is listed, in their order. Empty: generated games evenly, official ones as they are."""
     engine: Literal["native", "stock"] = "native"
     """`native`: our player, the same text a thousand times faster. `stock`: the package alfworld on textworld, for
     comparing. Only the server may set it."""
@@ -97,23 +99,29 @@ class AlfworldConfig(EnvConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if not self.types:
-            raise ValueError("types cannot be empty")
-        if missing := [name for name in self.held_out if name not in self.types]:
+        afforded = ROOMS.get(self.family, TYPES)
+        if missing := [name for name in self.types if name not in afforded]:
+            raise ValueError(f"a {self.family} has nothing for {missing[0]}; it has: {', '.join(afforded)}")
+        if missing := [name for name in self.held_out if name not in self.listed]:
             raise ValueError(f"held_out has {missing[0]}, which is not among types")
-        if len(self.held_out) == len(self.types):
+        if len(self.held_out) == len(self.listed):
             raise ValueError("held_out leaves no type to learn from")
-        if self.mixture and len(self.mixture) != len(self.types):
-            raise ValueError(f"mixture needs {len(self.types)} weights, one for each of types")
+        if self.mixture and len(self.mixture) != len(self.listed):
+            raise ValueError(f"mixture needs {len(self.listed)} weights, one for each of types")
         if self.expert == "handcoded" and (self.engine != "stock" or self.dialect != "0.4"):
             raise ValueError("the handcoded expert is the package's; it needs engine = 'stock' and dialect = '0.4'")
         if self.engine == "stock" and importlib.util.find_spec("alfworld") is None:
             raise ValueError("the stock engine is the package alfworld: pip install 'turnhalle[alfworld]'")
         return self
 
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The task types, by name."""
+        return self.types or ROOMS.get(self.family, TYPES)
+
     def weights(self, split: str) -> tuple[tuple[str, float], ...]:
         """The types that a split lists, each with its weight."""
-        every = zip(self.types, self.mixture or (1.0,) * len(self.types), strict=True)
+        every = zip(self.listed, self.mixture or (1.0,) * len(self.listed), strict=True)
         unseen = split == "valid_unseen"
         return tuple((name, weight) for name, weight in every if not self.held_out or (name in self.held_out) == unseen)
 
@@ -149,8 +157,8 @@ class Alfworld(Env):
         assert isinstance(config, AlfworldConfig)
         if split not in SPLITS:
             raise KeyError(f"ALFWorld has no split '{split[:40]}'; there are: {', '.join(SPLITS)}")
-        if config.family == "generated":
-            return generated(split, config.weights(split))
+        if config.family != "official":
+            return generated(split, config.weights(split), config.family)
         from envserver.envs._alfworld.data import DataUnreadable, open_data
 
         try:

@@ -209,6 +209,14 @@ def test_types_are_listed_by_name_or_number():
         listed("test")
 
 
+def test_a_kind_of_room_lists_what_it_has_the_furniture_for():
+    assert types_of(listed("train", family="bathroom")) == {TYPES[0], TYPES[2], TYPES[5]}
+    assert types_of(listed("valid_unseen", family="bathroom", held_out=[6])) == {TYPES[5]}
+    assert all(key.startswith("bedroom/") for key in listed("train", family="bedroom", types=[1]))
+    with pytest.raises(KeyError, match=r"a bedroom has no task type .*; there are: pick_and"):
+        opened("bedroom/pick_heat_then_place_in_recep/train/0000")
+
+
 def test_held_out_types_are_in_the_unseen_split_alone():
     held_out = [5, 6]
     assert types_of(listed("train", held_out=held_out)) == set(TYPES[:4])
@@ -221,7 +229,9 @@ def test_held_out_types_are_in_the_unseen_split_alone():
     [
         ({"types": [7]}, "no task type 7; there are: 1 pick_and_place_simple"),
         ({"types": ["pick"]}, "no task type 'pick'"),
-        ({"types": []}, "types cannot be empty"),
+        ({"family": "bathroom", "types": [1, 2]}, "a bathroom has nothing for look_at_obj_in_light; it has: pick_and"),
+        ({"family": "bathroom", "held_out": [2]}, "not among types"),
+        ({"family": "attic"}, "'generated', 'kitchen'"),
         ({"types": [1, "pick_and_place_simple"]}, "once"),
         ({"types": 3}, "give a list"),
         ({"types": [[1]]}, "no task type"),
@@ -232,7 +242,6 @@ def test_held_out_types_are_in_the_unseen_split_alone():
         ({"types": [1, 2], "mixture": [1, float("nan")]}, r"less than or equal|greater than"),
         ({"expert": "handcoded"}, "engine = 'stock'"),
         ({"max_steps": 0}, "greater than or equal to 1"),
-        ({"family": "valid"}, "'generated' or 'official'"),
         ({"typs": [1]}, "did you mean 'types'"),
     ],
 )

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from envserver.envs._alfworld.goals import GOALS, TYPES
-from envserver.envs._alfworld.keys import SPLITS, GeneratedKey
+from envserver.envs._alfworld.keys import ROOMS, SPLITS, GeneratedKey
 from envserver.envs._alfworld.making import make
 from envserver.envs._alfworld.oracle import plan
 from envserver.envs._alfworld.play import Play
@@ -103,6 +103,20 @@ def test_whatever_is_taken_can_be_put_back():
                 assert back in held.admissible(), (row.id, take)
                 seen += 1
         assert seen > 10
+
+
+@pytest.mark.parametrize("family", ROOMS)
+def test_a_kind_of_room_has_just_the_furniture_that_is_said(family):
+    shelves = {"train": rooms().train, "valid_unseen": rooms().held_out}
+    for task_type in TYPES:
+        for split, shelf in shelves.items():
+            key = GeneratedKey(task_type, split, 0, family)
+            if task_type in ROOMS[family]:
+                row, _ = make(key)
+                assert furniture(row.problem) in [mangled(room) for room in shelf if room.kind == family]
+            else:
+                with pytest.raises((IndexError, AssertionError)):
+                    make(key)
 
 
 def test_a_key_makes_the_same_game_in_any_process():

@@ -1,8 +1,8 @@
 """What an ALFWorld key names, and which keys a split lists.
 
-`generated/pick_and_place_simple/train/0042` is a game that is made from its key; `official/valid_seen/TASK/TRIAL` is
-one of the data, by the names of its directories. A key has one spelling. Every prefix of a listing mixes the types as
-the whole does, so that the first hundred keys are a fair sample.
+`generated/pick_and_place_simple/train/0042` is a game that is made from its key; `bathroom/...` is one in that kind of
+room; `official/valid_seen/TASK/TRIAL` is one of the data, by the names of its directories. A key has one spelling.
+Every prefix of a listing mixes the types as the whole does, so that the first hundred keys are a fair sample.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from envserver.envs._alfworld.goals import TYPES
 
 __all__ = [
+    "ROOMS",
     "SIZES",
     "SPLITS",
     "GeneratedKey",
@@ -31,6 +32,14 @@ __all__ = [
 SPLITS = ("train", "valid_seen", "valid_unseen")
 SIZES = {"train": 10_000, "valid_seen": 1_000, "valid_unseen": 1_000}
 """Generated games that a split lists; a type's games are numbered below that."""
+ROOMS = {
+    "kitchen": tuple(name for name in TYPES if name != "look_at_obj_in_light"),
+    "living_room": ("pick_and_place_simple", "look_at_obj_in_light", "pick_two_obj_and_place"),
+    "bedroom": ("pick_and_place_simple", "look_at_obj_in_light", "pick_two_obj_and_place"),
+    "bathroom": ("pick_and_place_simple", "pick_clean_then_place_in_recep", "pick_two_obj_and_place"),
+}
+"""The types of task that each kind of room has the furniture for."""
+FAMILIES = ("generated", *ROOMS)
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
@@ -41,9 +50,11 @@ class GeneratedKey:
     task_type: str
     split: str
     number: int
+    family: str = "generated"
+    """Any room, or a kind of room."""
 
     def __str__(self) -> str:
-        return f"generated/{self.task_type}/{self.split}/{self.number:04d}"
+        return f"{self.family}/{self.task_type}/{self.split}/{self.number:04d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +79,16 @@ def parse(key: str) -> GeneratedKey | OfficialKey:
     """The game a key names. Raises KeyError, with the form of a key, where it names none."""
     parts = key.split("/") if key.isascii() and len(key) <= 512 else []
     match parts:
-        case ["generated", task_type, split, number]:
-            if task_type not in TYPES:
-                raise KeyError(f"ALFWorld has no task type '{task_type[:40]}'; there are: {', '.join(TYPES)}")
+        case [family, task_type, split, number] if family in FAMILIES:
+            if task_type not in (types := ROOMS.get(family, TYPES)):
+                where = "ALFWorld" if family == "generated" else f"a {family}"
+                raise KeyError(f"{where} has no task type '{task_type[:40]}'; there are: {', '.join(types)}")
             _check_split(split)
             if not re.fullmatch(r"\d{4}", number) or int(number) >= SIZES[split]:
                 raise KeyError(
-                    f"generated {split} games are numbered 0000 to {SIZES[split] - 1:04d}, not '{number[:40]}'"
+                    f"{family} {split} games are numbered 0000 to {SIZES[split] - 1:04d}, not '{number[:40]}'"
                 )
-            return GeneratedKey(task_type, split, int(number))
+            return GeneratedKey(task_type, split, int(number), family)
         case ["official", split, task, trial]:
             _check_split(split)
             if split_of(f"{split}/{task}/{trial}") == split:
@@ -101,14 +113,15 @@ def split_of(name: str) -> str | None:
 
 
 @lru_cache(maxsize=64)
-def generated(split: str, weights: tuple[tuple[str, float], ...]) -> tuple[str, ...]:
+def generated(split: str, weights: tuple[tuple[str, float], ...], family: str = "generated") -> tuple[str, ...]:
     """The generated keys of a split; `weights` are the types that are listed, each with its share."""
     _check_split(split)
-    return tuple(mixed({name: _numbered(name, split) for name, _ in weights}, dict(weights), SIZES[split]))
+    keys = {name: _numbered(GeneratedKey(name, split, 0, family)) for name, _ in weights}
+    return tuple(mixed(keys, dict(weights), SIZES[split]))
 
 
-def _numbered(task_type: str, split: str) -> Iterator[str]:
-    return (str(GeneratedKey(task_type, split, number)) for number in range(SIZES[split]))
+def _numbered(first: GeneratedKey) -> Iterator[str]:
+    return (str(replace(first, number=number)) for number in range(SIZES[first.split]))
 
 
 def official(ids: Sequence[str], weights: tuple[tuple[str, float], ...], *, by_weight: bool) -> list[str]:

@@ -94,7 +94,8 @@ class _Scene:
 def _draw(key: GeneratedKey, rng: random.Random) -> Row | None:
     """A game, or None where the room that was drawn has no goal of this type."""
     goal = GOALS[key.task_type]
-    room = rng.choice(_fitting(goal.station, key.task_type == "look_at_obj_in_light", key.split == "valid_unseen"))
+    needs_lamp = key.task_type == "look_at_obj_in_light"
+    room = rng.choice(_fitting(key.family, goal.station, needs_lamp, key.split == "valid_unseen"))
     scene = _Scene(room, rng)
     scene.fill()
     pickable = [kind for kind in scene.kinds if kind not in LAMPS]
@@ -129,13 +130,14 @@ def _draw(key: GeneratedKey, rng: random.Random) -> Row | None:
 
 
 @cache
-def _fitting(station: str, needs_lamp: bool, held_out: bool) -> tuple[Room, ...]:
+def _fitting(family: str, station: str, needs_lamp: bool, held_out: bool) -> tuple[Room, ...]:
     """Rooms in which such a game may be."""
     shelf = rooms().held_out if held_out else rooms().train
     return tuple(
         room
         for room in shelf
-        if (not station or any(receptacle.kind == station for receptacle in room.receptacles))
+        if family in ("generated", room.kind)
+        and (not station or any(receptacle.kind == station for receptacle in room.receptacles))
         and (not needs_lamp or any(lamp in room.things for lamp in LAMPS))
     )
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 __all__ = ["Affordances", "Receptacle", "Room", "Rooms", "rooms"]
 
 FILE_NAME = "rooms.json.xz"
-FIRST = {"kitchen": 1, "living room": 201, "bedroom": 301, "bathroom": 401}
-"""First of the thirty numbers of each kind of room."""
+KINDS = {0: "kitchen", 2: "living_room", 3: "bedroom", 4: "bathroom"}
+"""By the hundreds of a room's number."""
 HELD_OUT = 6
 """ALFRED keeps the first rooms of each kind for `valid_unseen` and test; the other 24 are for training."""
 
@@ -41,6 +41,11 @@ class Room:
     receptacles: tuple[Receptacle, ...]
     things: tuple[str, ...]
     """Kinds of movable things and lamps that are found here."""
+
+    @property
+    def kind(self) -> str:
+        """What it is used for."""
+        return KINDS[self.number // 100]
 
 
 @dataclass(frozen=True, slots=True)
