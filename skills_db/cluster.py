@@ -1,51 +1,163 @@
 """Which situations are alike: the nearest representative at or above delta, else a cluster of its own.
 
 After SLEA-RL (arXiv 2603.18079): c(o) = c_i where sim(o, rep(c_i)) >= delta, else o opens a cluster and represents it;
-delta 0.85 is the paper's. Cosine similarity of an Embedder's vectors is ours.
+delta 0.85 is the paper's. Cosine similarity of an Embedder's vectors is ours, and so is the index that proposes the
+candidates: pgvector in a server that has it, else usearch where it is installed, else all of them. Which of the
+candidates is nearest is always computed from the vectors in SQL.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import importlib.util
+import os
+import threading
+import weakref
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
-from skills_db import blobs
+from skills_db.database import Database
+from skills_db.embedders.base import Embedder
+from skills_db.indexes.base import Ids, Index, Space, read_rows
+from skills_db.indexes.exact import Exact
+from skills_db.indexes.pgvector import Pgvector, has_extension
+from skills_db.models import Cluster
+from skills_db.vectors import Vector, pack_vector
 
-__all__ = ["DELTA", "Vectors", "nearest"]
+__all__ = ["DELTA", "INDEXES", "Clusters"]
 
 DELTA = 0.85
+INDEXES = ("exact", "hnsw", "pgvector")
+_CANDIDATES = 8
+
+_CLUSTERS = cast(sa.Table, Cluster.__table__)
+
+Opened = weakref.WeakKeyDictionary[sa.Connection, dict[str, tuple[Index, Exact]]]
 
 
-class Vectors:
-    """The vectors of one table, environment and embedder, read once and then only what was added.
+class Clusters:
+    """The clusters of one database and embedder; to be shared by threads."""
 
-    Rows are never changed nor deleted, and whoever adds them sees to it that an environment's ids are committed in
-    order, so reading on from the last id is enough.
-    """
+    def __init__(self, database: Database, embedder: Embedder, delta: float = DELTA, index: str | None = None) -> None:
+        self.embedder = embedder
+        self.delta = delta
+        self._database = database
+        self._kind = index
+        self._server: dict[str, Pgvector] = {}
+        self._memory: dict[str, Index] = {}
+        self._opened: Opened = weakref.WeakKeyDictionary()
+        self._lock = threading.RLock()  # never held where SQL may wait for another transaction
 
-    def __init__(self, table: sa.Table, env: str, embedder: str, dimensions: int) -> None:
-        self._query = sa.select(table.c.id, table.c.vector).where(table.c.env == env, table.c.embedder == embedder)
-        self._id: Any = table.c.id
-        self.ids: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        """(N,)"""
-        self.rows_ND: npt.NDArray[np.float32] = np.empty((0, dimensions), np.float32)
+    def near(self, connection: sa.Connection, env: str, vector_D: Vector, count: int) -> Ids:
+        """Up to `count` clusters, the nearest first."""
+        server = self._in_server(connection, env)
+        if server is not None and server.is_made(connection):
+            return server.nearest(connection, vector_D, count)
+        with self._lock:
+            memory = self._in_memory(env)
+            memory.read(connection)
+            return memory.nearest(connection, vector_D, count)
 
-    def read(self, connection: sa.Connection) -> None:
-        """Read what was added."""
-        last = int(self.ids[-1]) if len(self.ids) else 0
-        found = connection.execute(self._query.where(self._id > last).order_by(self._id)).all()
-        if found:
-            self.ids = np.concatenate([self.ids, np.array([row.id for row in found], np.int64)])
-            self.rows_ND = np.concatenate([self.rows_ND, np.stack([blobs.unpack_floats(row.vector) for row in found])])
+    def best(self, connection: sa.Connection, env: str, vector_D: Vector) -> tuple[int, float] | None:
+        """(cluster, cosine similarity) of the nearest representative; None where there is none."""
+        return self._nearest(connection, self.near(connection, env, vector_D, _CANDIDATES), vector_D)
+
+    def assign(self, connection: sa.Connection, env: str, situation: str, vector_D: Vector) -> int:
+        """The situation's cluster, opened where none is alike, in an open write transaction."""
+        known, own = self._for_writing(connection, env)
+        with self._lock:
+            found = [part.nearest(connection, vector_D, _CANDIDATES) for part in (known, own)]
+        at = self._nearest(connection, np.concatenate(found), vector_D)
+        if at is not None and at[1] >= self.delta:
+            return at[0]
+        row = {
+            "env": env,
+            "situation": situation,
+            "embedder": self.embedder.name,
+            "vector": pack_vector(vector_D),
+            "created": datetime.now(UTC),
+        }
+        id = int(connection.execute(_CLUSTERS.insert().returning(_CLUSTERS.c.id), row).scalar_one())
+        taker = known if isinstance(known, Pgvector) else own
+        taker.add(connection, np.array([id], np.int64), vector_D[None])
+        return id
+
+    def envs(self, connection: sa.Connection) -> list[str]:
+        """Environments that have a cluster of this embedder."""
+        # A step a name: DISTINCT would look at every cluster.
+        found: list[str] = []
+        while True:
+            after = _CLUSTERS.c.env > found[-1] if found else sa.true()
+            query = sa.select(_CLUSTERS.c.env).where(after).order_by(_CLUSTERS.c.env).limit(1)
+            env = connection.execute(query).scalar()
+            if env is None:
+                return found
+            found.append(env)
+
+    def _for_writing(self, connection: sa.Connection, env: str) -> tuple[Index, Exact]:
+        """The index of what was there, and one of what this transaction has opened in memory."""
+        with self._lock:
+            opened = self._opened.setdefault(connection, {})
+        server = self._in_server(connection, env)
+        if env not in opened:
+            if connection.dialect.name == "postgresql":
+                # One writer of an environment's clusters at a time: two would open the same cluster twice, and could
+                # commit their ids out of order.
+                lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"clusters {env}", 0))
+                connection.execute(sa.select(lock))
+            own = Exact(self._space(env))
+            if server is not None and server.make(connection):
+                opened[env] = (server, own)
+                server.catch_up(connection)
+            else:
+                with self._lock, self._database.reading() as committed:  # what is opened here may be rolled back
+                    memory = self._in_memory(env)
+                    memory.read(committed)
+                    own.last = memory.last
+                own.read(connection)
+                opened[env] = (memory, own)
+        return opened[env]
+
+    def _nearest(self, connection: sa.Connection, candidates: Ids, vector_D: Vector) -> tuple[int, float] | None:
+        if not len(candidates):
+            return None
+        ids, rows_ND = read_rows(connection, candidates, self.embedder.dimensions)
+        similar_N = rows_ND @ vector_D
+        best = min(range(len(ids)), key=lambda i: (-round(float(similar_N[i]), 6), int(ids[i])))
+        return int(ids[best]), float(similar_N[best])
+
+    def _space(self, env: str) -> Space:
+        return Space(env, self.embedder.name, self.embedder.dimensions)
+
+    def _in_server(self, connection: sa.Connection, env: str) -> Pgvector | None:
+        if self._kind is None:
+            in_server = connection.dialect.name == "postgresql" and has_extension(connection)
+            self._kind = "pgvector" if in_server else _in_process()
+        return self._server.setdefault(env, Pgvector(self._space(env))) if self._kind == "pgvector" else None
+
+    def _in_memory(self, env: str) -> Index:
+        if env not in self._memory:
+            kind = _in_process() if self._kind in (None, "pgvector") else self._kind
+            if kind == "hnsw":
+                from skills_db.indexes.hnsw import Hnsw
+
+                self._memory[env] = Hnsw(self._space(env), _home(self._database))
+            else:
+                self._memory[env] = Exact(self._space(env))
+        return self._memory[env]
 
 
-def nearest(vector_D: npt.NDArray[np.float32], rows_ND: npt.NDArray[np.float32]) -> tuple[int, float] | None:
-    """(row, cosine similarity) of the row nearest to a unit vector; None where there is no row."""
-    if not len(rows_ND):
-        return None
-    similar_N = rows_ND @ vector_D
-    best = int(np.argmax(similar_N))
-    return best, float(similar_N[best])
+def _in_process() -> str:
+    return "hnsw" if importlib.util.find_spec("usearch") else "exact"
+
+
+def _home(database: Database) -> Path:
+    """Where graphs are kept: beside a SQLite file, else in the user's cache."""
+    if database.dialect == "sqlite":
+        return Path(database.where.removeprefix("sqlite:///") + ".nearest")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "turnhalle" / "nearest" / hashlib.sha256(database.where.encode()).hexdigest()[:16]

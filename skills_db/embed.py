@@ -1,58 +1,43 @@
-"""Text to unit vectors.
-
-`Hashing` needs no model: words and pairs of neighbouring words, each hashed to a signed place, weight 1 + ln(count).
-Numbers are one word, so that "drawer 1" and "drawer 3" are alike. Vectors of two embedders are never compared: `name`
-is kept beside each.
-"""
+"""Which embedder a name means: a file of `skills_db.embedders`, or a directory with a sentence-transformers model."""
 
 from __future__ import annotations
 
-import re
-import zlib
-from collections import Counter
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import Protocol
+import difflib
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from pydantic import ValidationError
 
-__all__ = ["Embedder", "Hashing"]
+from skills_db import embedders
+from skills_db.embedders.base import Embedder
+from skills_db.embedders.hashing import Hashing
+from skills_db.errors import EmbedderMissing
 
-_WORD = re.compile(r"\d+|[^\W\d_]+")
-
-
-class Embedder(Protocol):
-    """What turns text into vectors."""
-
-    name: str
-    """Names the space: another name where the same text would get another vector."""
-    dimensions: int
-
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(N, D) unit rows."""
-        ...
+__all__ = ["Embedder", "Hashing", "load_embedder", "names"]
 
 
-class Hashing:
-    """Hashed bag of words and word pairs."""
+def names() -> list[str]:
+    """Names on the shelf, without importing any of them."""
+    return sorted(module.name for module in pkgutil.iter_modules(embedders.__path__) if module.name != "base")
 
-    def __init__(self, dimensions: int = 512) -> None:
-        self.dimensions = dimensions
-        self.name = f"hashing-{dimensions}"
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(N, D) unit rows; a text without words gets the same row as the empty one."""
-        rows_ND = np.zeros((len(texts), self.dimensions), np.float32)
-        for row_D, text in zip(rows_ND, texts, strict=True):
-            words = ["#" if word.isdecimal() else word for word in _WORD.findall(text.lower())] or [""]
-            pairs = [f"{first} {second}" for first, second in pairwise(words)]
-            for feature, count in Counter(words + pairs).items():
-                hashed = zlib.crc32(feature.encode("utf-8", "replace"))
-                sign = 1.0 if hashed & 0x80000000 else -1.0
-                row_D[hashed % self.dimensions] += sign * (1.0 + np.log(count))
-            length = float(np.linalg.norm(row_D))
-            if length == 0.0:  # features that met in one place with opposite signs
-                row_D[0] = length = 1.0
-            row_D /= length
-        return rows_ND
+def load_embedder(name: str = "hashing", **options: Any) -> Embedder:
+    """The embedder of this name with these options; a path is a model's directory. Raises EmbedderMissing."""
+    if "/" in name:
+        name, options = "sentence_transformers", {"directory": Path(name), **options}
+    if name not in names():
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(names())}, or a model's directory"
+        raise EmbedderMissing(f"no embedder is named '{name}'; {hint}")
+    module = importlib.import_module(f"skills_db.embedders.{name}")
+    kind: type[Embedder] = next(
+        item for public in module.__all__ if issubclass(item := getattr(module, public), Embedder)
+    )
+    try:
+        return kind(kind.Config(**options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise EmbedderMissing(f"the embedder {name} cannot have {place} so: {first['msg']}") from error

@@ -7,7 +7,10 @@ transaction that raises has been rolled back: what was committed before is there
 from __future__ import annotations
 
 __all__ = [
+    "BadQuery",
     "BadRecord",
+    "EditConflict",
+    "EmbedderMissing",
     "NotAStore",
     "StoreBusy",
     "StoreClosed",
@@ -61,5 +64,17 @@ class BadRecord(StoreError, ValueError):
     """Raised when a record cannot be kept: a reward that is not finite, lengths that differ, an unknown run."""
 
 
+class EmbedderMissing(StoreError, LookupError):
+    """Raised when no embedder has this name, or what it needs is not installed."""
+
+
 class UnknownRecord(StoreError, LookupError):
     """Raised when nothing has this id."""
+
+
+class EditConflict(StoreError):
+    """Raised when a skill was edited by somebody else since the version that an edit is based on."""
+
+
+class BadQuery(StoreError, ValueError):
+    """Raised when a query is refused: it is no SQL, would write, or runs for too long."""

@@ -7,31 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import math
-import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
-from skills_db import blobs
-from skills_db.cluster import DELTA, Vectors, nearest
+from skills_db.cluster import DELTA, Clusters
 from skills_db.database import Database
-from skills_db.embed import Embedder, Hashing
+from skills_db.embedders.base import Embedder
+from skills_db.embedders.hashing import Hashing
 from skills_db.episodes import insert_ignoring
 from skills_db.errors import BadRecord, UnknownRecord
-from skills_db.models import Cluster, Episode, Experience, Turn, Use
+from skills_db.models import Episode, Experience, Turn, Use
+from skills_db.neighbours import nearest_experiences
 from skills_db.types import Hit, NewExperience, Query
+from skills_db.vectors import Vector, pack_vector
 
-__all__ = ["Experiences", "digest_of"]
+__all__ = ["Experiences", "check_experience", "digest_of"]
 
-_CLUSTERS = cast(sa.Table, Cluster.__table__)
 _EXPERIENCES = cast(sa.Table, Experience.__table__)
 _USES = cast(sa.Table, Use.__table__)
-
-Vector = npt.NDArray[np.float32]
 
 
 def digest_of(env: str, kind: str, situation: str, advice: str) -> str:
@@ -43,12 +39,12 @@ def digest_of(env: str, kind: str, situation: str, advice: str) -> str:
 class Experiences:
     """The four verbs over one database."""
 
-    def __init__(self, database: Database, embedder: Embedder | None = None, delta: float = DELTA) -> None:
+    def __init__(
+        self, database: Database, embedder: Embedder | None = None, delta: float = DELTA, index: str | None = None
+    ) -> None:
         self._database = database
         self._embedder: Embedder = embedder or Hashing()
-        self._delta = delta
-        self._seen: dict[str, Vectors] = {}  # representatives by environment, read on at each search
-        self._lock = threading.Lock()
+        self.clusters = Clusters(database, self._embedder, delta, index)
 
     def add(self, items: Iterable[NewExperience]) -> list[int]:
         """Keep experiences, all or none, and return their ids; one that is there already is taken up again if retired.
@@ -57,14 +53,13 @@ class Experiences:
         """
         kept = list(items)
         for item in kept:
-            _check(item)
+            check_experience(item)
         with self._database.writing() as connection:
             return self.insert(connection, kept)
 
     def insert(self, connection: sa.Connection, items: Sequence[NewExperience]) -> list[int]:
         """`add` within an open transaction, for items that were checked."""
         vectors_ND = self._embedder.embed([item.situation for item in items])
-        representatives: dict[str, Vectors] = {}
         ids = []
         for item, vector in zip(items, vectors_ND, strict=True):
             digest = digest_of(item.env, item.kind, item.situation, item.advice)
@@ -75,9 +70,7 @@ class Experiences:
             )
             found = connection.execute(again.returning(_EXPERIENCES.c.id)).scalar_one_or_none()
             if found is None:
-                if item.env not in representatives:
-                    representatives[item.env] = self._clusters_of(connection, item.env)
-                cluster = self._cluster(connection, item.env, item.situation, vector, representatives[item.env])
+                cluster = self.clusters.assign(connection, item.env, item.situation, vector)
                 found = self._insert_one(connection, item, digest, vector, cluster)
             ids.append(int(found))
         return ids
@@ -91,17 +84,13 @@ class Experiences:
         vector_D = self._embedder.embed([query.situation])[0]
         hits: list[Hit] = []
         with self._database.reading() as connection:
-            with self._lock:
-                clusters = self._seen.setdefault(query.env, self._vectors(query.env))
-                clusters.read(connection)
-                at = nearest(vector_D, clusters.rows_ND)
-                cluster = int(clusters.ids[at[0]]) if at else 0
+            at = self.clusters.best(connection, query.env, vector_D)
             for kind, limit in (("skill", query.skills), ("failure", query.failures)):
-                if limit <= 0:
+                if limit <= 0 or at is None:
                     continue
                 found: list[Hit] = []
-                if at is not None and at[1] >= self._delta:
-                    found = self._of_cluster(connection, cluster, kind, limit, 1.0 - at[1])
+                if at[1] >= self.clusters.delta:
+                    found = self._of_cluster(connection, at[0], kind, limit, 1.0 - at[1])
                 hits += found or self._by_vector(connection, query.env, kind, limit, vector_D)
         return hits
 
@@ -162,34 +151,6 @@ class Experiences:
                 connection.execute(retire.values(retired=now, retired_why="pruned"), [{"worst": id} for id in worst])
         return len(worst)
 
-    def _clusters_of(self, connection: sa.Connection, env: str) -> Vectors:
-        if connection.dialect.name == "postgresql":
-            # One writer of an environment's clusters at a time: two would open the same cluster twice, and could commit
-            # their ids out of order.
-            lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"clusters {env}", 0))
-            connection.execute(sa.select(lock))
-        found = self._vectors(env)
-        found.read(connection)
-        return found
-
-    def _vectors(self, env: str) -> Vectors:
-        return Vectors(_CLUSTERS, env, self._embedder.name, self._embedder.dimensions)
-
-    def _cluster(self, connection: sa.Connection, env: str, situation: str, vector: Vector, known: Vectors) -> int:
-        at = nearest(vector, known.rows_ND)
-        if at is not None and at[1] >= self._delta:
-            return int(known.ids[at[0]])
-        row = {
-            "env": env,
-            "situation": situation,
-            "embedder": self._embedder.name,
-            "vector": blobs.pack_floats(vector),
-            "created": datetime.now(UTC),
-        }
-        id = int(connection.execute(_CLUSTERS.insert().returning(_CLUSTERS.c.id), row).scalar_one())
-        known.read(connection)
-        return id
-
     def _insert_one(
         self, connection: sa.Connection, item: NewExperience, digest: str, vector: Vector, cluster: int
     ) -> int:
@@ -205,7 +166,7 @@ class Experiences:
             "shown": 0,
             "cluster": cluster,
             "embedder": self._embedder.name,
-            "vector": blobs.pack_floats(vector),
+            "vector": pack_vector(vector),
             "episode": item.episode,
             "turn": item.turn,
             "created": datetime.now(UTC),
@@ -226,18 +187,12 @@ class Experiences:
         return [_hit(row, kind, "cluster", distance) for row in connection.execute(query)]
 
     def _by_vector(self, connection: sa.Connection, env: str, kind: str, limit: int, vector_D: Vector) -> list[Hit]:
-        query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.advice, _EXPERIENCES.c.score, _EXPERIENCES.c.vector).where(
-            _EXPERIENCES.c.env == env,
-            _EXPERIENCES.c.kind == kind,
-            _EXPERIENCES.c.retired.is_(None),
-            _EXPERIENCES.c.embedder == self._embedder.name,
-        )
-        rows = connection.execute(query).all()
-        if not rows:
-            return []
-        distance_N = 1.0 - np.stack([blobs.unpack_floats(row.vector) for row in rows]) @ vector_D
-        order = sorted(range(len(rows)), key=lambda i: (round(float(distance_N[i]), 6), -rows[i].score, -rows[i].id))
-        return [_hit(rows[i], kind, "vector", float(distance_N[i])) for i in order[:limit]]
+        wanted = [_EXPERIENCES.c.kind == kind, _EXPERIENCES.c.retired.is_(None)]
+        near = nearest_experiences(connection, self.clusters, env, vector_D, limit, wanted)
+        query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.advice, _EXPERIENCES.c.score)
+        rows = {row.id: row for row in connection.execute(query.where(_EXPERIENCES.c.id.in_([id for id, _ in near])))}
+        order = sorted(near, key=lambda found: (-round(found[1], 4), -rows[found[0]].score, -found[0]))
+        return [_hit(rows[id], kind, "vector", 1.0 - similarity) for id, similarity in order]
 
 
 def _settle(connection: sa.Connection, experience: int, episode: str, reward: float) -> int:
@@ -254,7 +209,8 @@ def _settle(connection: sa.Connection, experience: int, episode: str, reward: fl
     return int(connection.execute(change).rowcount)
 
 
-def _check(item: NewExperience) -> None:
+def check_experience(item: NewExperience) -> None:
+    """Raises BadRecord where it could not be kept."""
     if item.kind not in ("skill", "failure"):
         raise BadRecord(f"an experience is a 'skill' or a 'failure', not '{item.kind}'")
     if not math.isfinite(item.score):

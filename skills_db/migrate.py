@@ -82,8 +82,8 @@ def migrate(connection: sa.Connection, where: str, to: str | None = None) -> tup
 
 
 def is_ours(name: str | None, kind: str, parents: MutableMapping[Any, str | None]) -> bool:
-    """Whether Alembic may compare this name: not the full-text tables and indexes, which it cannot describe."""
-    return not (name and (name.endswith("_fts") or "_fts_" in name))
+    """Whether Alembic may compare this name: not what searches texts and vectors, which it cannot describe."""
+    return not (name and (name.endswith("_fts") or "_fts_" in name or name.startswith("nearest_")))
 
 
 def _config(connection: sa.Connection) -> Config:

@@ -187,7 +187,7 @@ class Cluster(Base):
     env: Mapped[str] = mapped_column(doc="Environment.")
     situation: Mapped[str] = mapped_column(doc="The representative: the observation that opened the cluster.")
     embedder: Mapped[str] = mapped_column(doc="Who made the vector; vectors of two embedders are never compared.")
-    vector: Mapped[bytes] = mapped_column(doc="The representative's unit vector, float32.")
+    vector: Mapped[bytes] = mapped_column(doc="The representative's unit vector: a tag byte (2), then float16.")
     created: Mapped[datetime] = mapped_column(doc="When it was opened, UTC.")
 
 
@@ -204,6 +204,7 @@ class Experience(Base):
             postgresql_where=sa.text("retired IS NULL"),
         ),
         sa.Index(None, "env", "kind", "retired"),
+        sa.Index(None, "episode"),
         sa.CheckConstraint("kind IN ('skill', 'failure')", name="kind"),
         sa.CheckConstraint("shown >= 0", name="shown"),
     )
@@ -220,7 +221,7 @@ class Experience(Base):
     shown: Mapped[int] = mapped_column(doc="How often it was credited.")
     cluster: Mapped[int] = mapped_column(Number, sa.ForeignKey("clusters.id"), doc="Its situation's cluster.")
     embedder: Mapped[str] = mapped_column(doc="Who made the vector.")
-    vector: Mapped[bytes] = mapped_column(doc="The situation's unit vector, float32.")
+    vector: Mapped[bytes] = mapped_column(doc="The situation's unit vector, packed alike.")
     episode: Mapped[str | None] = mapped_column(
         doc="Id of the episode it was learned from; no foreign key, since a library travels without its episodes."
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from skills_db.embed import Hashing
+from skills_db.embedders.hashing import Hashing
 from skills_db.errors import BadRecord, UnknownRecord
 from skills_db.models import Cluster, Experience, Use
 from skills_db.store import Store, open_store

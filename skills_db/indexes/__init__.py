@@ -1,0 +1,1 @@
+"""Which clusters' representatives are nearest: one file each."""

@@ -1,0 +1,90 @@
+"""PostgreSQL's extension pgvector: an HNSW index in the server, kept in the transaction that opens a cluster.
+
+A table for each environment and embedder holds a copy of the representatives' vectors, so no filter stands between the
+query and the graph. A writer first copies what others, without the extension, have added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import sqlalchemy as sa
+
+from skills_db.indexes.base import Ids, Index, Space
+from skills_db.vectors import Rows, Vector
+
+__all__ = ["PREFIX", "Pgvector", "has_extension"]
+
+PREFIX = "nearest_"
+"""Begins the names of the tables, which no migration describes."""
+
+_EXPANSION_SEARCH = 200
+_MOST_DIMENSIONS = 2000
+"""pgvector indexes no more."""
+
+
+def has_extension(connection: sa.Connection) -> bool:
+    """Whether the server has pgvector, set up in this database or ready to be."""
+    query = sa.text("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'")
+    return connection.execute(query).scalar() is not None
+
+
+class Pgvector(Index):
+    """A table with an HNSW index, cosine."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        whole = "\x1f".join((space.env, space.embedder, str(space.dimensions)))
+        self._made = False
+        self._table = PREFIX + hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:16]
+
+    def is_made(self, connection: sa.Connection) -> bool:
+        """Whether the table is there, in a transaction that only reads."""
+        if not self._made:
+            self._made = connection.execute(sa.select(sa.func.to_regclass(self._table))).scalar() is not None
+        return self._made
+
+    def make(self, connection: sa.Connection) -> bool:
+        """Make the table in an open write transaction; False where this role may not, or the vectors are too long."""
+        if self.space.dimensions > _MOST_DIMENSIONS:
+            return False
+        if connection.execute(sa.select(sa.func.to_regclass(self._table))).scalar() is not None:
+            return True
+        try:
+            with connection.begin_nested():
+                for statement in (
+                    "CREATE EXTENSION IF NOT EXISTS vector",
+                    f"CREATE TABLE {self._table} (id bigint PRIMARY KEY REFERENCES clusters ON DELETE CASCADE, "
+                    f"vector vector({self.space.dimensions}) NOT NULL)",
+                    f"CREATE INDEX {self._table}_hnsw ON {self._table} USING hnsw (vector vector_cosine_ops)",
+                ):
+                    connection.exec_driver_sql(statement)
+        except sa.exc.DBAPIError:
+            return False
+        return True
+
+    def catch_up(self, connection: sa.Connection) -> None:
+        """Copy what the table lacks, in an open write transaction."""
+        newest = connection.execute(sa.text(f"SELECT max(id) FROM {self._table}")).scalar()
+        self.last = int(newest or 0)
+        self.read(connection)
+
+    def add(self, connection: sa.Connection | None, ids: Ids, rows_ND: Rows) -> None:
+        """Copy clusters."""
+        insert = sa.text(f"INSERT INTO {self._table} (id, vector) VALUES (:id, CAST(:vector AS vector))")
+        rows = [{"id": int(id), "vector": _literal(row_D)} for id, row_D in zip(ids, rows_ND, strict=True)]
+        assert connection is not None
+        connection.execute(insert, rows)
+
+    def nearest(self, connection: sa.Connection, vector_D: Vector, count: int) -> Ids:
+        """Up to `count` clusters, the nearest first."""
+        width = sa.select(sa.func.set_config("hnsw.ef_search", str(min(1000, max(_EXPANSION_SEARCH, count))), True))
+        connection.execute(width)
+        query = sa.text(f"SELECT id FROM {self._table} ORDER BY vector <=> CAST(:vector AS vector) LIMIT :count")
+        found = connection.execute(query, {"vector": _literal(vector_D), "count": count}).scalars().all()
+        return np.array(found, np.int64)
+
+
+def _literal(vector_D: Vector) -> str:
+    return "[" + ",".join(f"{value:.5g}" for value in vector_D.tolist()) + "]"
