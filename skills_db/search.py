@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from skills_db.models import Episode, Experience, Turn
 from skills_db.types import Found
 
-__all__ = ["KINDS", "find", "snippet_of", "terms"]
+__all__ = ["KINDS", "Terms", "find", "matching_experiences", "snippet_of", "terms", "words_of"]
 
 Kind = Literal["observation", "action", "experience"]
 
@@ -47,6 +47,11 @@ def terms(text: str) -> Terms:
         if words:
             found.append((words, not phrase))
     return found
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return [word.lower() for word in _WORD.findall(text)]
 
 
 def find(
@@ -118,30 +123,52 @@ def _experiences(env: str | None, run: str | None) -> Query:
     return query
 
 
-def _rank_fts5(query: Query, kind: str, wanted: Terms) -> Query:
-    match = " AND ".join('"' + " ".join(words) + '"' + ("*" if prefix else "") for words, prefix in wanted)
-    table = _EXPERIENCES if kind == "experience" else _TURNS
+def matching_experiences(connection: sa.Connection, wanted: Terms) -> Query:
+    """Ids and texts of the experiences in which all terms occur, in no order."""
+    query = sa.select(_EXPERIENCES.c.id, _LESSON)
+    if connection.dialect.name == "sqlite":
+        return _match_fts5(query, _EXPERIENCES, _fts5_terms(wanted))
+    words, asked = _tsvector(_LESSON.element, wanted)
+    return query.where(words.op("@@")(asked))
+
+
+def _fts5_terms(wanted: Terms) -> str:
+    return " AND ".join('"' + " ".join(words) + '"' + ("*" if prefix else "") for words, prefix in wanted)
+
+
+def _match_fts5(query: Query, table: sa.Table, asked: str) -> Query:
     name: sa.ColumnElement[Any] = sa.literal_column(f"{table.name}_fts")
     index = sa.table(f"{table.name}_fts", sa.column("rowid"))
-    asked = match if kind == "experience" else f"{{{kind}}} : ({match})"
+    return query.where(index.c.rowid == table.c.id, name.op("MATCH")(asked))
+
+
+def _rank_fts5(query: Query, kind: str, wanted: Terms) -> Query:
+    table = _EXPERIENCES if kind == "experience" else _TURNS
+    name: sa.ColumnElement[Any] = sa.literal_column(f"{table.name}_fts")
+    asked = _fts5_terms(wanted) if kind == "experience" else f"{{{kind}}} : ({_fts5_terms(wanted)})"
     rank = (-sa.func.bm25(name)).label("rank")
-    query = query.add_columns(rank).where(index.c.rowid == table.c.id, name.op("MATCH")(asked))
+    query = _match_fts5(query.add_columns(rank), table, asked)
     return query.order_by(rank.desc(), table.c.id.desc())
 
 
 def _rank_tsvector(query: Query, kind: str, wanted: Terms) -> Query:
+    table = _EXPERIENCES if kind == "experience" else _TURNS
+    words, asked = _tsvector(_LESSON.element if kind == "experience" else _TURNS.c[kind], wanted)
+    rank = sa.func.ts_rank(words, asked).label("rank")
+    return query.add_columns(rank).where(words.op("@@")(asked)).order_by(rank.desc(), table.c.id.desc())
+
+
+def _tsvector(text: Any, wanted: Terms) -> tuple[Any, Any]:
+    """The words of a column, and what is asked of them."""
+
     def operand(words: list[str], prefix: bool) -> str:
         # Letters and digits alone stand between these quotes, so nothing in them can end them.
         return "('" + "' <-> '".join(words) + "'" + (":*" if prefix else "") + ")"
 
-    table = _EXPERIENCES if kind == "experience" else _TURNS
-    text: Any = _LESSON.element if kind == "experience" else _TURNS.c[kind]
     # The index's expression, constant by constant: bound parameters in it would hide the index from the planner.
     simple: Any = sa.literal_column("'simple'::regconfig")
     parted = sa.func.regexp_replace(
         text, sa.literal_column(_PARTS_WORDS), sa.literal_column("' '"), sa.literal_column("'g'")
     )
-    words = sa.func.to_tsvector(simple, parted)
     asked = sa.func.to_tsquery(simple, " & ".join(operand(*term) for term in wanted))
-    rank = sa.func.ts_rank(words, asked).label("rank")
-    return query.add_columns(rank).where(words.op("@@")(asked)).order_by(rank.desc(), table.c.id.desc())
+    return sa.func.to_tsvector(simple, parted), asked

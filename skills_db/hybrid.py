@@ -1,0 +1,234 @@
+"""Experiences by words, by vectors and by the situation's cluster at once; each answer says why it stands there.
+
+Three rankings are made and joined by reciprocal rank (Cormack, Clarke, Büttcher, SIGIR 2009): an entry's total is the
+sum of 1 / (60 + rank) over the rankings it stands in, ranks from 1.
+
+* text: all words of the query occur; BM25 (k1 1.2, b 0.75) without its rarity factor, since every entry has every word.
+  Where more than `MOST_MATCHES` have them all, the newest of those are ranked.
+* vector: cosine similarity of the query and the situation, the nearest of an environment's clusters.
+* cluster: the entries of the query's own cluster by score; none where no representative is as near as delta.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from skills_db.cluster import Clusters
+from skills_db.errors import BadRecord
+from skills_db.models import Episode, Experience
+from skills_db.neighbours import nearest_experiences
+from skills_db.search import Terms, matching_experiences, snippet_of, terms, words_of
+from skills_db.vectors import Vector
+
+__all__ = ["FUSION", "MOST_MATCHES", "Place", "Ranked", "Wanted", "look"]
+
+FUSION = 60
+"""The constant of the fusion: the larger, the less the first ranks stand out."""
+MOST_MATCHES = 200
+DEPTH = 50
+"""How deep each ranking goes, or as deep as the answer is long."""
+_MOST_CHARS = 100_000
+"""A query is cut here: an embedder would read a megabyte for nothing."""
+_LONGEST = 1000
+_K1, _B = 1.2, 0.75
+
+_EPISODES = cast(sa.Table, Episode.__table__)
+_EXPERIENCES = cast(sa.Table, Experience.__table__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which experiences are looked among; None does not filter."""
+
+    env: str | None = None
+    kind: str | None = None
+    """`skill` or `failure`."""
+    level: str | None = None
+    run: str | None = None
+    """Only what was learned in this run's episodes."""
+    score_at_least: float | None = None
+    newer_than: datetime | None = None
+    """Added at this time or later; aware."""
+    older_than: datetime | None = None
+    """Added before this time; aware."""
+    limit: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an experience stands in one ranking."""
+
+    ranking: str
+    """`text`, `vector` or `cluster`."""
+    rank: int
+    """1 for the first."""
+    value: float
+    """What the ranking is by: BM25, cosine similarity, or score."""
+    part: float
+    """What it adds to the total: 1 / (60 + rank)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One experience that was looked for."""
+
+    id: int
+    env: str
+    kind: str
+    level: str
+    advice: str
+    snippet: str
+    """One line of situation and advice, the query's words in [brackets]."""
+    score: float
+    shown: int
+    created: str
+    """ISO 8601, UTC."""
+    total: float
+    places: Sequence[Place]
+    """Why: the largest part first."""
+
+
+def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wanted | None = None) -> list[Ranked]:
+    """Experiences for a situation or for words, the best first. Raises BadRecord for a filter that cannot be."""
+    wanted = wanted or Wanted()
+    _check(wanted)
+    text = text[:_MOST_CHARS]
+    if not text.strip():
+        return []
+    depth = max(DEPTH, wanted.limit)
+    filters = _filters(wanted)
+    asked = terms(text)
+    vector_D = clusters.embedder.embed([text])[0]
+    rankings = {
+        "text": _by_text(connection, asked, filters)[:depth],
+        "vector": _by_vector(connection, clusters, wanted, vector_D, depth, filters),
+        "cluster": _by_cluster(connection, clusters, wanted, vector_D, depth, filters),
+    }
+    places: dict[int, list[Place]] = {}
+    for name, ranking in rankings.items():
+        for rank, (id, value) in enumerate(ranking, start=1):
+            places.setdefault(id, []).append(Place(name, rank, value, 1.0 / (FUSION + rank)))
+    totals = {id: sum(place.part for place in found) for id, found in places.items()}
+    best = sorted(totals, key=lambda id: (-totals[id], -id))[: wanted.limit]
+    rows = connection.execute(sa.select(_EXPERIENCES).where(_EXPERIENCES.c.id.in_(best))).all()
+    by_id = {row.id: row for row in rows}
+    return [_ranked(by_id[id], totals[id], places[id], asked) for id in best]
+
+
+def _check(wanted: Wanted) -> None:
+    if wanted.kind not in (None, "skill", "failure"):
+        raise BadRecord(f"no experience is of kind '{wanted.kind}': say skill or failure")
+    if not 1 <= wanted.limit <= _LONGEST:
+        raise BadRecord(f"{wanted.limit} experiences cannot be shown: say 1 to {_LONGEST}")
+    if wanted.score_at_least is not None and wanted.score_at_least != wanted.score_at_least:
+        raise BadRecord("a score of nan is above none and below none: give a number")
+    for moment in (wanted.newer_than, wanted.older_than):
+        if moment is not None and moment.tzinfo is None:
+            raise BadRecord(f"the time {moment.isoformat()} has no zone: say +00:00 for UTC")
+
+
+def _filters(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    column = _EXPERIENCES.c
+    filters: list[sa.ColumnElement[bool]] = [column.retired.is_(None)]
+    if wanted.env is not None:
+        filters.append(column.env == wanted.env)
+    if wanted.kind is not None:
+        filters.append(column.kind == wanted.kind)
+    if wanted.level is not None:
+        filters.append(column.level == wanted.level)
+    if wanted.score_at_least is not None:
+        filters.append(column.score >= wanted.score_at_least)
+    if wanted.newer_than is not None:
+        filters.append(column.created >= wanted.newer_than)
+    if wanted.older_than is not None:
+        filters.append(column.created < wanted.older_than)
+    if wanted.run is not None:
+        filters.append(column.episode.in_(sa.select(_EPISODES.c.id).where(_EPISODES.c.run == wanted.run)))
+    return filters
+
+
+def _envs(connection: sa.Connection, clusters: Clusters, wanted: Wanted) -> list[str]:
+    return clusters.envs(connection) if wanted.env is None else [wanted.env]
+
+
+def _by_text(
+    connection: sa.Connection, asked: Terms, filters: Sequence[sa.ColumnElement[bool]]
+) -> list[tuple[int, float]]:
+    if not asked:
+        return []
+    query = matching_experiences(connection, asked).where(*filters).order_by(_EXPERIENCES.c.id.desc())
+    rows = connection.execute(query.limit(MOST_MATCHES)).all()
+    words = [words_of(row.body) for row in rows]
+    usual = sum(map(len, words)) / len(words) if words else 1.0
+    scored = [(row.id, _bm25(each, asked, usual)) for row, each in zip(rows, words, strict=True)]
+    return sorted(scored, key=lambda found: (-round(found[1], 6), -found[0]))
+
+
+def _bm25(words: Sequence[str], asked: Terms, usual: float) -> float:
+    """How often the terms occur, each saturating, long texts discounted."""
+    counts = Counter(words)
+    room = _K1 * (1.0 - _B + _B * len(words) / usual)
+    total = 0.0
+    for term, prefix in asked:
+        last = term[-1].lower()
+        begun = sum(count for word, count in counts.items() if word.startswith(last)) if prefix else counts[last]
+        often = min([begun, *(counts[word.lower()] for word in term[:-1])])
+        total += often * (_K1 + 1.0) / (often + room)
+    return total
+
+
+def _by_vector(
+    connection: sa.Connection,
+    clusters: Clusters,
+    wanted: Wanted,
+    vector_D: Vector,
+    depth: int,
+    filters: Sequence[sa.ColumnElement[bool]],
+) -> list[tuple[int, float]]:
+    found: list[tuple[int, float]] = []
+    for env in _envs(connection, clusters, wanted):
+        own = [*filters, _EXPERIENCES.c.embedder == clusters.embedder.name]
+        found += nearest_experiences(connection, clusters, env, vector_D, depth, own)
+    return sorted(found, key=lambda each: -round(each[1], 4))[:depth]
+
+
+def _by_cluster(
+    connection: sa.Connection,
+    clusters: Clusters,
+    wanted: Wanted,
+    vector_D: Vector,
+    depth: int,
+    filters: Sequence[sa.ColumnElement[bool]],
+) -> list[tuple[int, float]]:
+    own = []
+    for env in _envs(connection, clusters, wanted):
+        at = clusters.best(connection, env, vector_D)
+        if at is not None and at[1] >= clusters.delta:
+            own.append(at[0])
+    if not own:
+        return []
+    query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.score).where(_EXPERIENCES.c.cluster.in_(own), *filters)
+    query = query.order_by(_EXPERIENCES.c.score.desc(), _EXPERIENCES.c.id.desc()).limit(depth)
+    return [(row.id, row.score) for row in connection.execute(query)]
+
+
+def _ranked(row: Any, total: float, places: Sequence[Place], asked: Terms) -> Ranked:
+    return Ranked(
+        id=row.id,
+        env=row.env,
+        kind=row.kind,
+        level=row.level,
+        advice=row.advice,
+        snippet=snippet_of(f"{row.situation} {row.advice}", asked),
+        score=row.score,
+        shown=row.shown,
+        created=row.created.isoformat(),
+        total=total,
+        places=tuple(sorted(places, key=lambda place: place.rank)),
+    )
