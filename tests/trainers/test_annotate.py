@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
+from endpoint import Script, served
 from tagged import told
 from test_cli_trainer import run
 from tiny import tiny_model
@@ -26,13 +22,13 @@ from agents.types import Episode
 from envserver.client import Gym
 from envserver.launch import launch
 from envserver.schema import Task
-from trainers import recipe
+from trainers import completions, recipe
 from trainers.annotate import annotated, retold
-from trainers.annotators import endpoint
 from trainers.annotators.base import Note
-from trainers.annotators.endpoint import Endpoint, EndpointConfig, Unannotated
+from trainers.annotators.endpoint import Endpoint, EndpointConfig
 from trainers.annotators.rules import Rules, RulesConfig, plan
 from trainers.annotators.written import Written, WrittenConfig, line
+from trainers.completions import Unanswered
 from trainers.config import ModelConfig
 from trainers.display import Display
 from trainers.models import load_model
@@ -149,41 +145,15 @@ async def test_what_the_world_refused_is_shown_and_not_imitated() -> None:
     assert "<action>take apple</action>" in spoken.decode(row.segment.ids)
 
 
-class Script:
-    """A served endpoint that says what it is told to, in order; the last for good. Keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, Any]] = []
-        self.asked: list[dict[str, Any]] = []
-        self.app = FastAPI()
-        self.app.post("/v1/chat/completions")(self.answer)
-
-    async def answer(self, request: Request) -> Any:
-        self.asked.append(await request.json() | {"bearer": request.headers.get("authorization")})
-        code, content = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if code != 200 or isinstance(content, dict):
-            return JSONResponse(content, code)
-        if content is None:
-            return PlainTextResponse("<html>hello</html>")
-        return {"choices": [{"message": {"role": "assistant", "content": content}}]}
-
-
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    monkeypatch.setattr(endpoint, "PAUSE_S", 0.0)
-    found = Script()
-    server = uvicorn.Server(uvicorn.Config(found.app, port=0, log_level="critical"))
-    bound = server.config.bind_socket()
-    found.url = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"  # type: ignore[attr-defined]
-    thread = threading.Thread(target=asyncio.run, args=(server.serve([bound]),), daemon=True)
-    thread.start()
-    yield found
-    server.should_exit = True
-    thread.join(10)
+    monkeypatch.setattr(completions, "PAUSE_S", 0.0)
+    with served() as found:
+        yield found
 
 
 def asked_of(script: Script, **more: Any) -> Endpoint:
-    return Endpoint(EndpointConfig(url=script.url, model="big", **more))  # type: ignore[attr-defined]
+    return Endpoint(EndpointConfig(url=script.url, model="big", **more))
 
 
 def rows(**change: Any) -> str:
@@ -248,14 +218,14 @@ async def test_a_full_queue_is_waited_for(script: Script) -> None:
 )
 async def test_an_endpoint_that_cannot_be_used_is_said_in_a_sentence(script: Script, answer: Any, says: str) -> None:
     script.answers = [answer]
-    with pytest.raises(Unannotated, match=says):
+    with pytest.raises(Unanswered, match=says):
         await asked_of(script).notes([HEAT, HEAT], nothing)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "http://[", "nowhere"])
 async def test_an_endpoint_that_is_not_there_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setattr(endpoint, "PAUSE_S", 0.0)
-    with pytest.raises(Unannotated, match=r"sft\.annotator\.url"):
+    monkeypatch.setattr(completions, "PAUSE_S", 0.0)
+    with pytest.raises(Unanswered, match=r"sft\.annotator\.url"):
         await Endpoint(EndpointConfig(url=url)).notes([HEAT], nothing)
 
 

@@ -9,48 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import httpx
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from agents.conduct import shown
 from agents.formats.base import spoken
 from agents.formats.rlvmr import MARKUP, MEANINGS, Tag
-from agents.types import Episode
+from agents.types import Episode, Message
 from trainers.annotators.base import Annotator, AnnotatorConfig, Note, Notes
+from trainers.completions import Completions, CompletionsConfig, completions
 
-__all__ = ["Endpoint", "Unannotated"]
-
-PAUSE_S = 1.0
-"""Before the first request that is made again; it doubles each time."""
+__all__ = ["Endpoint", "EndpointConfig"]
 
 
-class Unannotated(RuntimeError):
-    """Raised where the endpoint cannot be used at all."""
-
-
-class EndpointConfig(AnnotatorConfig):
+class EndpointConfig(AnnotatorConfig, CompletionsConfig):
     """Which model is asked, and how often."""
 
     name: str = "endpoint"
     """The annotator's registry name."""
-    url: str = "http://127.0.0.1:8000/v1"
-    """Address of the API; `/chat/completions` is put behind it."""
-    model: str = ""
-    """Name of the model, as the endpoint knows it."""
-    key_variable: str = "OPENAI_API_KEY"
-    """Environment variable with the bearer token; where it is not set none is sent."""
-    temperature: float = Field(0.0, ge=0)
-    """Of the first try; later ones add 0.3 each, so that they differ."""
-    timeout_s: float = Field(120.0, gt=0)
-    """Longest wait for an answer."""
-    tries: int = Field(3, ge=1)
-    """Answers asked for at most, for one demonstration."""
-    concurrency: int = Field(4, ge=1)
-    """Requests at once."""
 
 
 class Endpoint(Annotator):
@@ -60,18 +38,14 @@ class Endpoint(Annotator):
     config: EndpointConfig
 
     async def notes(self, episodes: Sequence[Episode], done: Callable[[], None]) -> list[Notes | None]:
-        """The notes of each episode. Raises Unannotated where the endpoint refuses or does not answer."""
-        key = os.environ.get(self.config.key_variable)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        places = asyncio.Semaphore(self.config.concurrency)
+        """The notes of each episode. Raises Unanswered where the endpoint refuses or does not answer."""
 
         async def one(episode: Episode) -> Notes | None:
-            async with places:
-                found = await self._notes(client, episode)
+            found = await self._notes(model, episode)
             done()
             return found
 
-        async with httpx.AsyncClient(headers=headers, timeout=self.config.timeout_s) as client:
+        async with completions(self.config, "sft.annotator.url") as model:
             try:
                 async with asyncio.TaskGroup() as group:
                     asked = [group.create_task(one(episode)) for episode in episodes]
@@ -79,40 +53,14 @@ class Endpoint(Annotator):
                 raise errors.exceptions[0] from None
         return [task.result() for task in asked]
 
-    async def _notes(self, client: httpx.AsyncClient, episode: Episode) -> Notes | None:
-        messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": _told(episode)}]
+    async def _notes(self, model: Completions, episode: Episode) -> Notes | None:
+        messages: list[Message] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": _told(episode)}]
         for attempt in range(self.config.tries):
-            text = await self._answer(client, messages, self.config.temperature + 0.3 * attempt)
+            text = await model.answer(messages, temperature=self.config.temperature + 0.3 * attempt)
             notes = read(text, episode)
             if notes is not None:
                 return notes
         return None
-
-    async def _answer(self, client: httpx.AsyncClient, messages: list[dict[str, str]], temperature: float) -> str:
-        """What the model says. What may pass (a full queue, a restart) is tried again; what will not raises."""
-        url = f"{self.config.url.rstrip('/')}/chat/completions"
-        body = {"model": self.config.model, "messages": messages, "temperature": temperature}
-        why = ""
-        for attempt in range(self.config.tries):
-            if attempt:
-                await asyncio.sleep(PAUSE_S * 2 ** (attempt - 1))
-            try:
-                answer = await client.post(url, json=body)
-            except httpx.InvalidURL as error:
-                raise Unannotated(f"sft.annotator.url = {self.config.url!r} is no address: {error}") from error
-            except httpx.HTTPError as error:
-                why = f"it does not answer ({type(error).__name__}: {error})"
-                continue
-            if answer.status_code == 429 or answer.status_code >= 500:
-                why = f"it answers {answer.status_code}: {answer.text[:200]}"
-                continue
-            if answer.status_code != 200:
-                raise Unannotated(f"the annotator at '{url}' refuses with {answer.status_code}: {answer.text[:200]}")
-            try:
-                return str(answer.json()["choices"][0]["message"]["content"])
-            except (ValueError, LookupError, TypeError):
-                raise Unannotated(f"'{url}' is no chat completions endpoint; it says: {answer.text[:200]}") from None
-        raise Unannotated(f"the annotator at '{url}' cannot be used: {why}; is sft.annotator.url right?")
 
 
 SYSTEM = (
