@@ -25,7 +25,7 @@ from pydantic import Field
 from agents.conduct import shown
 from trainers.algorithms.base import Algorithm, AlgorithmConfig, Group, alike
 
-__all__ = ["Gigpo", "Lone", "Norm", "normed", "within"]
+__all__ = ["Gigpo", "GigpoConfig", "Lone", "Norm", "normed", "within"]
 
 Norm = Literal["mean_norm", "mean_std_norm"]
 Lone = Literal["zero", "raw"]
@@ -58,25 +58,30 @@ class Gigpo(Algorithm):
 
     def advantages(self, groups: Sequence[Group]) -> list[list[list[float]]]:
         """[N][G][T]: the episode's advantage and the step's."""
-        return [self._of(group) for group in groups]
+        return [self.mixed(group, self.step_part([group])) for group in groups]
 
-    def anchors(self, group: Group) -> list[list[Hashable]]:
-        """[G][T] what each turn is compared by: the observation it was shown."""
-        return [[(now.text, *now.choices) for now in shown(episode)] for episode in group.episodes]
+    def anchors(self, groups: Sequence[Group]) -> list[list[Hashable]]:
+        """Of the groups' episodes, one after the other, [T] what each turn is compared by: what it was shown."""
+        return [[(now.text, *now.choices) for now in shown(episode)] for group in groups for episode in group.episodes]
 
-    def _of(self, group: Group) -> list[list[float]]:
-        config = self.config
+    def episode_part(self, group: Group) -> list[list[float]]:
+        """[G][T]: the episode's advantage, on each of its turns."""
         returns = [[value] * len(row) for value, row in zip(group.returns, group.rewards, strict=True)]
-        if config.episode_over == "turns":
-            episode = within(returns, [[0] * len(row) for row in returns], config.norm, "zero")
-        else:
-            scores = normed(group.returns, config.norm, "zero")
-            episode = [[score] * len(row) for score, row in zip(scores, returns, strict=True)]
-        to_come = [discounted(row, config.gamma) for row in group.rewards]
-        step = within(to_come, self.anchors(group), config.norm, config.lone)
+        if self.config.episode_over == "turns":
+            return within(returns, [[0] * len(row) for row in returns], self.config.norm, "zero")
+        scores = normed(group.returns, self.config.norm, "zero")
+        return [[score] * len(row) for score, row in zip(scores, returns, strict=True)]
+
+    def step_part(self, groups: Sequence[Group]) -> list[list[float]]:
+        """Of the groups' episodes, one after the other, [T]: the step advantage among all their turns."""
+        to_come = [discounted(row, self.config.gamma) for group in groups for row in group.rewards]
+        return within(to_come, self.anchors(groups), self.config.norm, self.config.lone)
+
+    def mixed(self, group: Group, steps: Sequence[Sequence[float]]) -> list[list[float]]:
+        """[G][T]: both parts of one group."""
         return [
-            [whole + config.step_weight * part for whole, part in zip(row, parts, strict=True)]
-            for row, parts in zip(episode, step, strict=True)
+            [whole + self.config.step_weight * part for whole, part in zip(row, parts, strict=True)]
+            for row, parts in zip(self.episode_part(group), steps, strict=True)
         ]
 
 
