@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from skills_db import blobs
 from skills_db.errors import BadRecord, UnknownRecord
-from skills_db.models import Episode, Experience, Run, TaskStats, Turn, Use
+from skills_db.models import Episode, Experience, Run, SkillVersion, TaskStats, Turn, Use
 from skills_db.types import EpisodeRow, NewEpisode, NewTurn, RunRow, TaskStat
 
 __all__ = [
@@ -165,14 +165,19 @@ def read_episode(connection: sa.Connection, id: str) -> NewEpisode:
     if row is None:
         raise UnknownRecord(f"no episode has the id '{id}'")
     shown: dict[int, list[int]] = {}
+    skills: dict[int, list[str]] = {}
     uses = (
-        sa.select(Use.turn, Use.experience)
+        sa.select(Use.turn, Use.experience, SkillVersion.digest)
         .join(Turn, Turn.id == Use.turn)
-        .where(Turn.episode == row.number, Use.experience.is_not(None))
+        .outerjoin(SkillVersion, SkillVersion.id == Use.skill_version)
+        .where(Turn.episode == row.number)
         .order_by(Use.id)
     )
-    for turn, experience in connection.execute(uses):
-        shown.setdefault(turn, []).append(experience)
+    for turn, experience, digest in connection.execute(uses):
+        if experience is None:
+            skills.setdefault(turn, []).append(digest)
+        else:
+            shown.setdefault(turn, []).append(experience)
     turns: list[NewTurn] = []
     before = np.empty(0, np.int32)
     for kept in connection.execute(sa.select(_TURNS).where(_TURNS.c.episode == row.number).order_by(_TURNS.c.position)):
@@ -195,6 +200,7 @@ def read_episode(connection: sa.Connection, id: str) -> NewEpisode:
                 version=kept.version,
                 temperature=kept.temperature,
                 used=tuple(shown.get(kept.id, ())),
+                skills=tuple(skills.get(kept.id, ())),
             )
         )
     return NewEpisode(
@@ -276,6 +282,13 @@ def _check_known(connection: sa.Connection, given: dict[str, tuple[str, NewEpiso
         known = connection.execute(sa.select(Experience.id).where(Experience.id.in_(shown))).scalars()
         for used in shown.keys() - set(known):
             raise BadRecord(f"episode '{shown[used]}' was shown experience {used}, and there is none with this id")
+    stamped = {digest: episode.id for _, episode in given.values() for turn in episode.turns for digest in turn.skills}
+    if stamped:
+        kept = connection.execute(sa.select(SkillVersion.digest).where(SkillVersion.digest.in_(stamped))).scalars()
+        for digest in stamped.keys() - set(kept):
+            raise BadRecord(
+                f"episode '{stamped[digest]}' was shown a skill's version {digest!r}, and none has this content hash"
+            )
 
 
 def _episode_row(run: str, episode: NewEpisode, when: datetime) -> dict[str, Any]:
@@ -331,16 +344,22 @@ def _turn_rows(number: int, turns: Sequence[NewTurn]) -> list[dict[str, Any]]:
 
 
 def _insert_uses(connection: sa.Connection, number: int, episode: NewEpisode, when: datetime) -> None:
-    if not any(len(turn.used) for turn in episode.turns):
+    if not any(len(turn.used) or len(turn.skills) for turn in episode.turns):
         return
     ids = {
         row.position: row.id
         for row in connection.execute(sa.select(Turn.position, Turn.id).where(Turn.episode == number))
     }
+    digests = {digest for turn in episode.turns for digest in turn.skills}
+    versions = sa.select(SkillVersion.digest, SkillVersion.id).where(SkillVersion.digest.in_(digests))
+    version_of = dict(connection.execute(versions).tuples().all()) if digests else {}
     rows = [
-        {"experience": experience, "turn": ids[position], "created": when}
+        {"experience": experience, "skill_version": version, "turn": ids[position], "created": when}
         for position, turn in enumerate(episode.turns)
-        for experience in turn.used
+        for experience, version in (
+            *((experience, None) for experience in turn.used),
+            *((None, version_of[digest]) for digest in turn.skills),
+        )
     ]
     connection.execute(_USES.insert(), rows)
 

@@ -30,7 +30,7 @@ __all__ = [
     "read_line",
 ]
 
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
 
 Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -45,7 +45,8 @@ class Header(_Part):
     """First line: what this file is."""
 
     type: Literal["library"] = "library"
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = FORMAT
+    """1 knows no front matter, no files, and not why an entry was retired; it is read all the same."""
     schema_revision: str
 
 
@@ -82,6 +83,9 @@ class ExperienceLine(_Part):
     turn: Count | None
     created: AwareDatetime
     retired: AwareDatetime | None
+    retired_why: str | None = None
+    merged_into: str | None = None
+    """Digest of the experience that says the same; it may stand later in the file."""
     uses: list[UseLine]
 
 
@@ -92,6 +96,10 @@ class VersionLine(_Part):
     body: str
     parent: int | None
     episode: str | None
+    turn: Count | None = None
+    front: dict[str, Any] | None = None
+    files: dict[str, str] | None = None
+    """Path to base64."""
     created: AwareDatetime
     uses: list[UseLine]
 
@@ -105,6 +113,8 @@ class SkillLine(_Part):
     description: str
     created: AwareDatetime
     retired: AwareDatetime | None
+    current: int | None = None
+    """The version in use; null: the newest."""
     versions: list[VersionLine]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from skills_db.errors import UnknownRecord
-from skills_db.models import Episode, Experience, Run, Skill, SkillVersion
-from skills_db.types import ExperienceRow, RunRow, SkillRow
+from skills_db.models import Episode, Experience, Run, Skill
+from skills_db.types import ExperienceRow, RunRow
 
-__all__ = ["read_experience", "read_run", "read_skill", "resolve"]
+__all__ = ["live_experiences", "read_experience", "read_run", "resolve"]
 
 
 def resolve(connection: sa.Connection, prefix: str) -> tuple[str, str]:
@@ -64,20 +64,15 @@ def read_experience(connection: sa.Connection, id: int) -> ExperienceRow:
         turn=row.turn,
         created=row.created.isoformat(),
         retired=row.retired.isoformat() if row.retired else None,
+        retired_why=row.retired_why,
+        merged_into=row.merged_into,
     )
 
 
-def read_skill(connection: sa.Connection, name: str) -> SkillRow:
-    """One skill with its texts. Raises UnknownRecord."""
-    row = connection.execute(sa.select(Skill.__table__).where(Skill.name == name)).one_or_none()
-    if row is None:
-        raise UnknownRecord(f"no skill is named '{name}'")
-    query = sa.select(SkillVersion.body).where(SkillVersion.skill == row.id).order_by(SkillVersion.version)
-    return SkillRow(
-        name=row.name,
-        category=row.category,
-        description=row.description,
-        created=row.created.isoformat(),
-        retired=row.retired.isoformat() if row.retired else None,
-        versions=tuple(connection.execute(query).scalars()),
-    )
+def live_experiences(connection: sa.Connection, env: str) -> dict[str, list[int]]:
+    """Ids of an environment's experiences that are in use, by kind, the oldest first."""
+    found: dict[str, list[int]] = {"skill": [], "failure": []}
+    query = sa.select(Experience.kind, Experience.id).where(Experience.env == env, Experience.retired.is_(None))
+    for row in connection.execute(query.order_by(Experience.id)):
+        found[row.kind].append(row.id)
+    return found

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from skills_db import migrate
 from skills_db.models import Base
 
-__all__ = ["schema_markdown"]
+__all__ = ["schema_columns", "schema_markdown"]
 
 _HEAD = """# Schema
 
@@ -34,6 +34,14 @@ def schema_markdown() -> str:
         if kept := sorted(rule for rule in rules if rule):
             parts.append("\nKeeps: " + "; ".join(kept) + ".\n")
     return "".join(parts)
+
+
+def schema_columns() -> dict[str, dict[str, dict[str, str]]]:
+    """Type and meaning of each column, by table."""
+    return {
+        table.name: {column.name: {"type": _type_of(column), "holds": str(column.doc)} for column in table.columns}
+        for table in sorted(Base.metadata.tables.values(), key=lambda table: table.name)
+    }
 
 
 def _type_of(column: sa.Column[object]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sqlalchemy as sa
 
-from skills_db.models import Base, Episode
-from skills_db.types import EnvStat, Stats
+from skills_db.models import Base, Episode, Experience
+from skills_db.types import EnvStat, LevelStat, Stats
 
 __all__ = ["read_stats"]
 
@@ -41,4 +43,23 @@ def read_stats(connection: sa.Connection) -> Stats:
         )
         for row in connection.execute(query)
     ]
-    return Stats(rows=rows, envs=envs)
+    return Stats(rows=rows, envs=envs, levels=_levels(connection))
+
+
+def _levels(connection: sa.Connection) -> list[LevelStat]:
+    """Live and retired experiences of each (env, kind, level), in this order."""
+    level = (Experience.env, Experience.kind, Experience.level)
+    why = sa.case((Experience.retired.is_(None), None), else_=sa.func.coalesce(Experience.retired_why, "pruned"))
+    query = sa.select(
+        *level, why.label("why"), sa.func.count().label("n"), sa.func.avg(Experience.score).label("score")
+    )
+    found: dict[tuple[str, str, str], LevelStat] = {}
+    for row in connection.execute(query.group_by(*level, why).order_by(*level, why)):
+        key = (row.env, row.kind, row.level)
+        kept = found.get(key) or LevelStat(*key, live=0, score=None, retired={})
+        if row.why is None:
+            kept = replace(kept, live=row.n, score=row.score)
+        else:
+            kept.retired[row.why] = row.n
+        found[key] = kept
+    return list(found.values())

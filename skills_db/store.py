@@ -17,18 +17,25 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from skills_db import admission as _admission
 from skills_db import episodes as _episodes
 from skills_db import exchange as _exchange
+from skills_db import hybrid as _hybrid
+from skills_db import lineage as _lineage
 from skills_db import migrate as _migrate
 from skills_db import records as _records
 from skills_db import rewind as _rewind
 from skills_db import search as _search
+from skills_db import skills as _skills
+from skills_db import sql as _sql
 from skills_db import stats as _stats
 from skills_db.database import Database, connect
-from skills_db.embed import Embedder
-from skills_db.errors import BadRecord, StoreOlder
-from skills_db.experiences import Experiences
+from skills_db.embed import Embedder, Hashing
+from skills_db.errors import BadRecord, StoreOlder, UnknownRecord
+from skills_db.experiences import Experiences, check_experience
+from skills_db.hybrid import Ranked, Wanted
 from skills_db.models import Run
+from skills_db.rules import Changes, Rules
 from skills_db.types import (
     EpisodeRow,
     ExperienceRow,
@@ -36,10 +43,14 @@ from skills_db.types import (
     Hit,
     NewEpisode,
     NewExperience,
+    NewSkill,
     Query,
     RunRow,
+    SkillEdit,
     SkillRow,
+    SkillVersionRow,
     Stats,
+    Table,
     TaskStat,
 )
 
@@ -57,7 +68,14 @@ def default_url() -> str:
     return f"sqlite:///{data / 'turnhalle' / 'turnhalle.db'}"
 
 
-def open_store(url: str | None = None, *, create: bool = True, readonly: bool = False, migrate: bool = True) -> Store:
+def open_store(
+    url: str | None = None,
+    *,
+    create: bool = True,
+    readonly: bool = False,
+    migrate: bool = True,
+    embedder: Embedder | None = None,
+) -> Store:
     """Open the memory at `url` (`sqlite:///PATH`, a plain path, `postgresql://…`; None: `default_url()`).
 
     An older schema is brought up to date where `migrate` allows it and the store is not `readonly`. Raises
@@ -78,7 +96,7 @@ def open_store(url: str | None = None, *, create: bool = True, readonly: bool = 
     except BaseException:
         database.close()
         raise
-    return Store(database)
+    return Store(database, embedder)
 
 
 class Store:
@@ -86,7 +104,8 @@ class Store:
 
     def __init__(self, database: Database, embedder: Embedder | None = None) -> None:
         self._database = database
-        self._experiences = Experiences(database, embedder)
+        self._embedder = embedder or Hashing()
+        self._experiences = Experiences(database, self._embedder)
 
     @property
     def where(self) -> str:
@@ -209,6 +228,11 @@ class Store:
         """What to show in a situation: the best of its cluster, else of the nearest situations."""
         return self._experiences.search(query)
 
+    def live(self, env: str) -> dict[str, list[int]]:
+        """Ids of the experiences in use, by kind (`skill`, `failure`), the oldest first."""
+        with self._database.reading() as connection:
+            return _records.live_experiences(connection, env)
+
     def credit(self, ids: Sequence[int], reward: float, episode: str | None = None) -> None:
         """Say what came of showing experiences, in `episode` where it is kept. Raises UnknownRecord, BadRecord."""
         self._experiences.credit(ids, reward, episode)
@@ -216,6 +240,11 @@ class Store:
     def prune(self, env: str, keep: int) -> int:
         """Retire all but the `keep` best experiences of each kind; how many those were."""
         return self._experiences.prune(env, keep)
+
+    def look(self, text: str, wanted: Wanted | None = None) -> list[Ranked]:
+        """Experiences by words, vectors and cluster at once, and why each stands where it does. Raises BadRecord."""
+        with self._database.reading() as connection:
+            return _hybrid.look(connection, self._experiences.clusters, text, wanted)
 
     def find(
         self, text: str, *, env: str | None = None, kind: str | None = None, run: str | None = None, limit: int = 20
@@ -257,10 +286,80 @@ class Store:
         with self._database.reading() as connection:
             return _records.read_experience(connection, experience_id)
 
+    def admit(self, items: Iterable[NewExperience], rules: Rules | None = None) -> Changes:
+        """Offer experiences under `rules`; one call is one evolution step. All or none; raises BadRecord."""
+        offered = list(items)
+        for item in offered:
+            check_experience(item)
+        with self._database.writing() as connection:
+            return _admission.admit(connection, self._experiences, self._embedder, offered, rules or Rules())
+
+    def forget(self, env: str, rules: Rules | None = None, *, dry_run: bool = False) -> Changes:
+        """Retire what the rules say is harmful, unused, said twice or beyond capacity; a dry run only says which."""
+        with self._database.writing() as connection:
+            changes = _admission.forget(connection, self._embedder, env, rules or Rules())
+            if dry_run:
+                connection.rollback()
+        return changes
+
+    def retire(self, kind: str, id: str, *, back: bool = False) -> bool:
+        """Put an `experience` or a `skill` away by hand, or take it up again; False where that is so already.
+
+        Raises UnknownRecord.
+        """
+        with self._database.writing() as connection:
+            if kind == "skill":
+                return _skills.retire_skill(connection, id, back=back)
+            if kind == "experience":
+                return _admission.retire_by_hand(connection, int(id), back=back)
+        raise UnknownRecord(f"'{id}' is a {kind}, and only experiences and skills are retired")
+
     def skill(self, name: str) -> SkillRow:
         """One skill with its versions. Raises UnknownRecord."""
         with self._database.reading() as connection:
-            return _records.read_skill(connection, name)
+            found = _skills.read_skills(connection, name)
+        if not found:
+            raise UnknownRecord(f"no skill is named '{name}'")
+        return found[0]
+
+    def skills(self, *, category: str | None = None, retired: bool = False) -> list[SkillRow]:
+        """Skills with their versions, by name; with the retired ones where asked for."""
+        with self._database.reading() as connection:
+            return _skills.read_skills(connection, category=category, retired=retired)
+
+    def add_skill(self, skill: NewSkill) -> SkillVersionRow:
+        """Keep a new skill; its first version. Raises BadRecord, for a name that is taken, too."""
+        with self._database.writing() as connection:
+            _skills.add_skill(connection, skill)
+            return _skills.read_skills(connection, skill.name)[0].version()
+
+    def edit_skill(self, name: str, edit: SkillEdit, base: int | None = None) -> SkillVersionRow:
+        """Put another version in use and return it; the one in use where nothing differs.
+
+        With `base`, the edit is made from that version: raises EditConflict where another is in use by now. Raises
+        UnknownRecord, BadRecord.
+        """
+        with self._database.writing() as connection:
+            _skills.edit_skill(connection, name, edit, base)
+            return _skills.read_skills(connection, name)[0].version()
+
+    def keep_skills(self, skills: Iterable[NewSkill]) -> dict[str, int]:
+        """Add skills, or edit those there are, all or none; how many were `added`, `edited` and `unchanged`."""
+        with self._database.writing() as connection:
+            return _skills.keep_skills(connection, skills)
+
+    def lineage(self, prefix: str, limit: int | None = None) -> _lineage.EntryLineage | _lineage.EpisodeLineage:
+        """Where an experience or a skill comes from and how it went with it; what an episode was shown.
+
+        `prefix` as in `resolve`; at most `limit` showings. Raises UnknownRecord.
+        """
+        with self._database.reading() as connection:
+            kind, id = _records.resolve(connection, prefix)
+            return _lineage.read_lineage(connection, kind, id, limit=limit)
+
+    def sql(self, query: str, *, limit: int = 1000, timeout_s: float = 10.0) -> Table:
+        """What a query by hand answers; the engine keeps it from writing. Raises BadQuery."""
+        return _sql.select(self._database, query, limit=limit, timeout_s=timeout_s)
 
 
 def as_json(config: Mapping[str, Any], whose: str) -> dict[str, Any]:

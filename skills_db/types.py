@@ -5,9 +5,9 @@ Log-probabilities in nats. Times are UTC.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "EnvStat",
@@ -15,13 +15,18 @@ __all__ = [
     "ExperienceRow",
     "Found",
     "Hit",
+    "LevelStat",
     "NewEpisode",
     "NewExperience",
+    "NewSkill",
     "NewTurn",
     "Query",
     "RunRow",
+    "SkillEdit",
     "SkillRow",
+    "SkillVersionRow",
     "Stats",
+    "Table",
     "TaskStat",
 ]
 
@@ -52,6 +57,8 @@ class NewTurn:
     temperature: float = 1.0
     used: Sequence[int] = ()
     """Ids of the experiences that were shown in the prompt."""
+    skills: Sequence[str] = ()
+    """Content hashes of the skills' versions that were shown in the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +202,97 @@ class ExperienceRow:
     turn: int | None
     created: str
     retired: str | None
+    retired_why: str | None = None
+    merged_into: int | None = None
+    """The experience whose advice says the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSkill:
+    """A skill to be kept."""
+
+    name: str
+    """Lower-case letters, digits and single hyphens, as in a folder's name."""
+    description: str
+    """When to use it, one sentence."""
+    body: str
+    """Markdown."""
+    category: str = "general"
+    """Where it applies: an environment, a subject, or `general`."""
+    front: Mapping[str, Any] = field(default_factory=dict)
+    """What else stands in the front matter of its SKILL.md, as JSON holds it."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Files beside its SKILL.md, by their path with slashes."""
+    episode: str | None = None
+    """The episode that taught it."""
+    turn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SkillEdit:
+    """What is to be another; None stays as it is in the version that is edited."""
+
+    body: str | None = None
+    description: str | None = None
+    category: str | None = None
+    front: Mapping[str, Any] | None = None
+    files: Mapping[str, bytes] | None = None
+    episode: str | None = None
+    """The episode that taught it, of the new version alone."""
+    turn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SkillVersionRow:
+    """One text of a skill."""
+
+    skill: str
+    version: int
+    digest: str
+    """SHA-256 of all it says: name, front matter, body, files."""
+    description: str
+    body: str
+    parent: int | None
+    """The version it was made from."""
+    front: Mapping[str, Any]
+    files: Mapping[str, str]
+    """Path to base64."""
+    episode: str | None
+    turn: int | None
+    created: str
 
 
 @dataclass(frozen=True, slots=True)
 class SkillRow:
-    """One skill with its versions' texts."""
+    """One skill with its versions."""
 
     name: str
     category: str
     description: str
     created: str
     retired: str | None
-    versions: Sequence[str] = ()
-    """Markdown, the first version first."""
+    current: int
+    """The version in use."""
+    versions: Sequence[SkillVersionRow] = ()
+    """The first one first."""
+
+    def version(self, number: int | None = None) -> SkillVersionRow:
+        """One of its versions, else the one in use. Raises LookupError."""
+        wanted = self.current if number is None else number
+        for each in self.versions:
+            if each.version == wanted:
+                return each
+        raise LookupError(f"skill '{self.name}' has no version {wanted}: say 1 to {len(self.versions)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a query answered."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    more: bool
+    """Whether rows were left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +312,24 @@ class EnvStat:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelStat:
+    """The experiences of one level."""
+
+    env: str
+    kind: str
+    level: str
+    live: int
+    score: float | None
+    """Mean of the live ones."""
+    retired: dict[str, int]
+    """How many by the reason."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """What a memory holds."""
 
     rows: dict[str, int]
     """Rows by table."""
     envs: Sequence[EnvStat]
+    levels: Sequence[LevelStat] = ()

@@ -12,6 +12,7 @@ import pytest
 from test_store import an_episode
 
 from skills_db.cli import main
+from skills_db.migrate import head
 from skills_db.schema_page import schema_markdown
 from skills_db.store import open_store
 from skills_db.types import NewExperience, NewTurn
@@ -136,10 +137,11 @@ def test_export_and_import_into_another_database(db: Path, skills: Skills, tmp_p
 
 
 def test_migrate_there_and_back(db: Path, skills: Skills) -> None:
-    assert skills("migrate") == f"sqlite:///{db}: 0001 already\n"
+    newest = head()
+    assert skills("migrate") == f"sqlite:///{db}: {newest} already\n"
     assert "say --yes" in skills("migrate", "--to", "base", code=2)
-    assert skills("migrate", "--to", "base", "--yes") == f"sqlite:///{db}: 0001 -> base\n"
-    assert skills("migrate") == f"sqlite:///{db}: base -> 0001\n"
+    assert skills("migrate", "--to", "base", "--yes") == f"sqlite:///{db}: {newest} -> base\n"
+    assert skills("migrate") == f"sqlite:///{db}: base -> {newest}\n"
     assert "there are: base, 0001" in skills("migrate", "--to", "9", code=2)
 
 

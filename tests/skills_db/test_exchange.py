@@ -127,7 +127,7 @@ def test_what_is_no_exported_library_is_refused(store: Store) -> None:
             [b'{"type": "run", "id": "r", "name": "n", "created": "2026-01-01T00:00:00Z", "config": {}}']
         )
     with pytest.raises(BadRecord, match=r"line 1 of the file cannot be kept: library\.format"):
-        store.import_lines([b'{"type": "library", "format": 2, "schema_revision": "0001"}'])
+        store.import_lines([b'{"type": "library", "format": 3, "schema_revision": "0001"}'])
 
 
 def test_an_imported_experience_keeps_its_standing(filled: Store, tmp_path: Path) -> None:

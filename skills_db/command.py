@@ -1,0 +1,59 @@
+"""What the commands of `skills` share: their options, an open store, and text that a terminal may be sent."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from skills_db.store import Store
+
+__all__ = ["Env", "Json", "Misuse", "Url", "print_json", "reading", "safe", "writing"]
+
+Url = Annotated[
+    str | None,
+    typer.Option("--db", metavar="URL", help="sqlite:///PATH, a path, or postgresql://…; see `skills path`."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Env = Annotated[str | None, typer.Option(help="Only this environment.")]
+
+
+class Misuse(Exception):
+    """Raised for what the caller can put right; its text is the one sentence shown."""
+
+
+def reading(url: str | None) -> Store:
+    """An open store that is there already; read-only where the file may not be written."""
+    from skills_db.errors import StoreReadOnly
+    from skills_db.store import open_store
+
+    try:
+        return open_store(url, create=False)
+    except StoreReadOnly:
+        return open_store(url, readonly=True)
+
+
+def writing(url: str | None, *, create: bool = True) -> Store:
+    """An open store, made where there is none and `create` allows it."""
+    from skills_db.store import open_store
+
+    return open_store(url, create=create)
+
+
+def safe(text: str) -> str:
+    """Text without what a terminal would obey: a world's or a model's escape sequences are shown, not sent."""
+    return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
+
+
+def print_json(value: object) -> None:
+    """The value, indented."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+
+
+def _plain(value: object) -> object:
+    """What JSON does not have: bytes as base64, else the value's text."""
+    import base64
+
+    return base64.b64encode(value).decode("ascii") if isinstance(value, bytes | memoryview) else str(value)

@@ -1,0 +1,394 @@
+"""Where an entry comes from, where it went, and what it did there; for an episode: what was shown in it, turn by turn.
+
+An episode that is not kept here, as where a library travelled alone, is named all the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import sqlalchemy as sa
+
+from skills_db.effect import Effect, effect_of, effects_of_experiences, effects_of_versions
+from skills_db.errors import UnknownRecord
+from skills_db.models import Episode, Experience, Skill, SkillVersion, Turn, Use
+from skills_db.skill_folder import render
+from skills_db.skills import read_skills
+from skills_db.types import SkillVersionRow
+
+__all__ = ["EntryLineage", "EpisodeLineage", "Origin", "Showing", "Shown", "Version", "read_lineage"]
+
+_EPISODES = cast(sa.Table, Episode.__table__)
+_EXPERIENCES = cast(sa.Table, Experience.__table__)
+_SKILLS = cast(sa.Table, Skill.__table__)
+_TURNS = cast(sa.Table, Turn.__table__)
+_USES = cast(sa.Table, Use.__table__)
+_VERSIONS = cast(sa.Table, SkillVersion.__table__)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The play that taught an entry."""
+
+    episode: str
+    turn: int | None
+    kept: bool
+    """Whether the episode is in this memory; the fields below are empty where it is not."""
+    run: str = ""
+    env: str = ""
+    key: str = ""
+    step: int | None = None
+    reward: float | None = None
+    success: bool | None = None
+    observation: str = ""
+    """Of the turn."""
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One text of a skill, what it changed, and how it went with it."""
+
+    version: int
+    digest: str
+    parent: int | None
+    in_use: bool
+    created: str
+    taught_by: Origin | None
+    diff: str
+    """Against its parent's SKILL.md and files, unified; empty for the first."""
+    effect: Effect
+    """Against episodes without any version of the skill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """One turn in which an entry was shown."""
+
+    episode: str
+    turn: int
+    run: str
+    env: str
+    key: str
+    step: int
+    version: int | None
+    """Of a skill."""
+    credited: float | None
+    """None: not credited yet."""
+    reward: float | None
+    """Of the episode."""
+    success: bool
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An entry that was merged into this one."""
+
+    id: int
+    advice: str
+    taught_by: Origin | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLineage:
+    """All that is known of one experience or skill."""
+
+    type: Literal["experience", "skill"]
+    id: str
+    """The experience's number, the skill's name."""
+    text: str
+    """The advice, or the description of the version in use."""
+    created: str
+    retired: str | None
+    retired_why: str | None
+    taught_by: Origin | None
+    merged_into: int | None
+    merged: tuple[Part, ...]
+    versions: tuple[Version, ...]
+    """Of a skill, the first one first."""
+    shown: int
+    """Turns in which it was shown; `showings` may hold only the last of them."""
+    showings: tuple[Showing, ...]
+    """The newest first."""
+    credits: int
+    """Credits that came without a turn."""
+    credits_mean: float | None
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One entry that was shown in a turn."""
+
+    turn: int
+    type: Literal["experience", "skill"]
+    id: str
+    version: int | None
+    digest: str
+    """Content hash."""
+    text: str
+    """The advice, or the skill's description."""
+    credited: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """One entry that was learned from an episode."""
+
+    turn: int | None
+    type: Literal["experience", "skill"]
+    id: str
+    version: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeLineage:
+    """What memory gave to an episode and what it took from it."""
+
+    type: Literal["episode"]
+    id: str
+    run: str
+    env: str
+    key: str
+    step: int
+    reward: float | None
+    success: bool
+    turns: int
+    shown: tuple[Shown, ...]
+    """In the order of the turns."""
+    taught: tuple[Taught, ...]
+
+
+def read_lineage(
+    connection: sa.Connection, kind: str, id: str, *, limit: int | None = None, confidence: float = 0.95
+) -> EntryLineage | EpisodeLineage:
+    """The lineage of a whole id, with at most `limit` showings. Raises UnknownRecord, for a run, too."""
+    match kind:
+        case "experience":
+            return _of_experience(connection, int(id), limit, confidence)
+        case "skill":
+            return _of_skill(connection, id, limit, confidence)
+        case "episode":
+            return _of_episode(connection, id)
+    raise UnknownRecord(
+        f"'{id}' is a {kind}, and lineage is of an experience, a skill or an episode: name one of these"
+    )
+
+
+def _of_experience(connection: sa.Connection, id: int, limit: int | None, confidence: float) -> EntryLineage:
+    row = connection.execute(sa.select(_EXPERIENCES).where(_EXPERIENCES.c.id == id)).one_or_none()
+    if row is None:
+        raise UnknownRecord(f"no experience has the id {id}")
+    parts = connection.execute(
+        sa.select(_EXPERIENCES).where(_EXPERIENCES.c.merged_into == id).order_by(_EXPERIENCES.c.id)
+    ).all()
+    mine = _USES.c.experience == id
+    count, mean = _credits(connection, mine)
+    return EntryLineage(
+        type="experience",
+        id=str(id),
+        text=row.advice,
+        created=row.created.isoformat(),
+        retired=row.retired.isoformat() if row.retired else None,
+        retired_why=row.retired_why,
+        taught_by=_origin(connection, row.episode, row.turn),
+        merged_into=row.merged_into,
+        merged=tuple(Part(part.id, part.advice, _origin(connection, part.episode, part.turn)) for part in parts),
+        versions=(),
+        shown=_count(connection, mine),
+        showings=_showings(connection, mine, limit),
+        credits=count,
+        credits_mean=mean,
+        effect=effects_of_experiences(connection, _EXPERIENCES.c.id == id, confidence).get(id)
+        or effect_of({}, {}, confidence),
+    )
+
+
+def _of_skill(connection: sa.Connection, name: str, limit: int | None, confidence: float) -> EntryLineage:
+    found = read_skills(connection, name)
+    if not found:
+        raise UnknownRecord(f"no skill is named '{name}'")
+    (skill,) = found
+    number = connection.execute(sa.select(_SKILLS.c.id).where(_SKILLS.c.name == name)).scalar_one()
+    texts = sa.select(_VERSIONS.c.id, _VERSIONS.c.version).where(_VERSIONS.c.skill == number)
+    ids = {row.version: row.id for row in connection.execute(texts)}
+    whole, effects = effects_of_versions(connection, number, confidence)
+    by_number = {each.version: each for each in skill.versions}
+    versions = tuple(
+        Version(
+            version=each.version,
+            digest=each.digest,
+            parent=each.parent,
+            in_use=each.version == skill.current,
+            created=each.created,
+            taught_by=_origin(connection, each.episode, each.turn),
+            diff=_diff(by_number.get(each.parent or 0), each),
+            effect=effects.get(ids[each.version]) or effect_of({}, {}, confidence),
+        )
+        for each in skill.versions
+    )
+    mine = _USES.c.skill_version.in_(sa.select(_VERSIONS.c.id).where(_VERSIONS.c.skill == number))
+    count, mean = _credits(connection, mine)
+    return EntryLineage(
+        type="skill",
+        id=name,
+        text=skill.description,
+        created=skill.created,
+        retired=skill.retired,
+        retired_why=None,
+        taught_by=versions[0].taught_by if versions else None,
+        merged_into=None,
+        merged=(),
+        versions=versions,
+        shown=_count(connection, mine),
+        showings=_showings(connection, mine, limit),
+        credits=count,
+        credits_mean=mean,
+        effect=whole,
+    )
+
+
+def _of_episode(connection: sa.Connection, id: str) -> EpisodeLineage:
+    row = connection.execute(sa.select(_EPISODES).where(_EPISODES.c.id == id)).one_or_none()
+    if row is None:
+        raise UnknownRecord(f"no episode has the id '{id}'")
+    uses = (
+        sa.select(
+            _TURNS.c.position,
+            _USES.c.experience,
+            _USES.c.reward,
+            _EXPERIENCES.c.advice,
+            _EXPERIENCES.c.digest.label("advice_digest"),
+            _SKILLS.c.name,
+            _SKILLS.c.description,
+            _VERSIONS.c.version,
+            _VERSIONS.c.digest,
+            _VERSIONS.c.front,
+        )
+        .join_from(_USES, _TURNS, _TURNS.c.id == _USES.c.turn)
+        .outerjoin(_EXPERIENCES, _EXPERIENCES.c.id == _USES.c.experience)
+        .outerjoin(_VERSIONS, _VERSIONS.c.id == _USES.c.skill_version)
+        .outerjoin(_SKILLS, _SKILLS.c.id == _VERSIONS.c.skill)
+        .where(_TURNS.c.episode == row.number)
+        .order_by(_TURNS.c.position, _USES.c.id)
+    )
+    shown = tuple(
+        Shown(use.position, "experience", str(use.experience), None, use.advice_digest, use.advice, use.reward)
+        if use.experience is not None
+        else Shown(use.position, "skill", use.name, use.version, use.digest, _described(use), use.reward)
+        for use in connection.execute(uses)
+    )
+    lessons = sa.select(_EXPERIENCES.c.turn, _EXPERIENCES.c.id, _EXPERIENCES.c.advice)
+    lessons = lessons.where(_EXPERIENCES.c.episode == id).order_by(_EXPERIENCES.c.turn, _EXPERIENCES.c.id)
+    texts = sa.select(_VERSIONS.c.turn, _SKILLS.c.name, _SKILLS.c.description, _VERSIONS.c.version, _VERSIONS.c.front)
+    texts = texts.join_from(_VERSIONS, _SKILLS, _SKILLS.c.id == _VERSIONS.c.skill).where(_VERSIONS.c.episode == id)
+    taught = [
+        Taught(lesson.turn, "experience", str(lesson.id), None, lesson.advice) for lesson in connection.execute(lessons)
+    ] + [
+        Taught(text.turn, "skill", text.name, text.version, _described(text))
+        for text in connection.execute(texts.order_by(_SKILLS.c.name, _VERSIONS.c.version))
+    ]
+    return EpisodeLineage(
+        type="episode",
+        id=row.id,
+        run=row.run,
+        env=row.env,
+        key=row.key,
+        step=row.step,
+        reward=row.reward,
+        success=row.success,
+        turns=row.turns,
+        shown=shown,
+        taught=tuple(taught),
+    )
+
+
+def _described(row: Any) -> str:
+    return str((row.front or {}).get("description", row.description))
+
+
+def _origin(connection: sa.Connection, episode: str | None, turn: int | None) -> Origin | None:
+    if episode is None:
+        return None
+    row = connection.execute(sa.select(_EPISODES).where(_EPISODES.c.id == episode)).one_or_none()
+    if row is None:
+        return Origin(episode, turn, kept=False)
+    said = sa.select(_TURNS.c.observation, _TURNS.c.action)
+    at = connection.execute(said.where(_TURNS.c.episode == row.number, _TURNS.c.position == turn)).one_or_none()
+    return Origin(
+        episode,
+        turn,
+        kept=True,
+        run=row.run,
+        env=row.env,
+        key=row.key,
+        step=row.step,
+        reward=row.reward,
+        success=row.success,
+        observation=at.observation if at else "",
+        action=at.action if at else "",
+    )
+
+
+def _count(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> int:
+    query = sa.select(sa.func.count()).select_from(_USES).where(mine, _USES.c.turn.is_not(None))
+    return int(connection.execute(query).scalar_one())
+
+
+def _credits(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> tuple[int, float | None]:
+    query = sa.select(sa.func.count(_USES.c.reward), sa.func.avg(_USES.c.reward)).where(mine, _USES.c.turn.is_(None))
+    count, mean = connection.execute(query).one()
+    return int(count), mean
+
+
+def _showings(connection: sa.Connection, mine: sa.ColumnElement[bool], limit: int | None) -> tuple[Showing, ...]:
+    columns = [_EPISODES.c[name] for name in ("id", "run", "env", "key", "step", "reward", "success")]
+    query = (
+        sa.select(*columns, _TURNS.c.position, _USES.c.reward.label("credited"), _USES.c.created, _VERSIONS.c.version)
+        .join_from(_USES, _TURNS, _TURNS.c.id == _USES.c.turn)
+        .join(_EPISODES, _EPISODES.c.number == _TURNS.c.episode)
+        .outerjoin(_VERSIONS, _VERSIONS.c.id == _USES.c.skill_version)
+        .where(mine)
+        .order_by(_EPISODES.c.number.desc(), _TURNS.c.position.desc(), _USES.c.id.desc())
+        .limit(limit)
+    )
+    return tuple(
+        Showing(
+            episode=row.id,
+            turn=row.position,
+            run=row.run,
+            env=row.env,
+            key=row.key,
+            step=row.step,
+            version=row.version,
+            credited=row.credited,
+            reward=row.reward,
+            success=row.success,
+            created=row.created.isoformat(),
+        )
+        for row in connection.execute(query)
+    )
+
+
+def _diff(before: SkillVersionRow | None, after: SkillVersionRow) -> str:
+    if before is None:
+        return ""
+    said = difflib.unified_diff(
+        render(before).splitlines(),
+        render(after).splitlines(),
+        f"version {before.version}",
+        f"version {after.version}",
+        lineterm="",
+    )
+    return "\n".join([*said, *_changed_files(before.files, after.files)])
+
+
+def _changed_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
+    words = {(True, False): "removed", (False, True): "added", (True, True): "changed"}
+    return [f"file {path} {words[path in before, path in after]}" for path in changed]
