@@ -52,6 +52,11 @@ class Clusters:
         self._opened: Opened = weakref.WeakKeyDictionary()
         self._lock = threading.RLock()  # never held where SQL may wait for another transaction
 
+    @property
+    def kind(self) -> str | None:
+        """One of INDEXES, once there was something to look for."""
+        return self._kind
+
     def near(self, connection: sa.Connection, env: str, vector_D: Vector, count: int) -> Ids:
         """Up to `count` clusters, the nearest first."""
         server = self._in_server(connection, env)
@@ -62,9 +67,13 @@ class Clusters:
             memory.read(connection)
             return memory.nearest(connection, vector_D, count)
 
-    def best(self, connection: sa.Connection, env: str, vector_D: Vector) -> tuple[int, float] | None:
-        """(cluster, cosine similarity) of the nearest representative; None where there is none."""
-        return self._nearest(connection, self.near(connection, env, vector_D, _CANDIDATES), vector_D)
+    def best(
+        self, connection: sa.Connection, env: str, vector_D: Vector, near: Ids | None = None
+    ) -> tuple[int, float] | None:
+        """(cluster, cosine similarity) of the nearest representative, maybe among `near`; None where there is none."""
+        if near is None:
+            near = self.near(connection, env, vector_D, _CANDIDATES)
+        return self._nearest(connection, near[:_CANDIDATES], vector_D)
 
     def assign(self, connection: sa.Connection, env: str, situation: str, vector_D: Vector) -> int:
         """The situation's cluster, opened where none is alike, in an open write transaction."""

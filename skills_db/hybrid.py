@@ -3,15 +3,15 @@
 Three rankings are made and joined by reciprocal rank (Cormack, Clarke, Büttcher, SIGIR 2009): an entry's total is the
 sum of 1 / (60 + rank) over the rankings it stands in, ranks from 1.
 
-* text: all words of the query occur; BM25 (k1 1.2, b 0.75) without its rarity factor, since every entry has every word.
-  Where more than `MOST_MATCHES` have them all, the newest of those are ranked.
+* text: all words of the query occur, or, where too few entries have them, words that they begin; BM25 (k1 1.2, b 0.75,
+  length in characters) without its rarity factor, since every entry has every word. Where more than `MOST_MATCHES` have
+  them all, the newest of those are ranked; a query of more than `MOST_WORDS` words has no such ranking.
 * vector: cosine similarity of the query and the situation, the nearest of an environment's clusters.
 * cluster: the entries of the query's own cluster by score; none where no representative is as near as delta.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,22 +21,27 @@ import sqlalchemy as sa
 
 from skills_db.cluster import Clusters
 from skills_db.errors import BadRecord
+from skills_db.indexes.base import Ids
 from skills_db.models import Episode, Experience
-from skills_db.neighbours import nearest_experiences
-from skills_db.search import Terms, matching_experiences, snippet_of, terms, words_of
+from skills_db.neighbours import RINGS, nearest_experiences
+from skills_db.search import Terms, flat, matching_experiences, occurrences, snippet_of, terms
 from skills_db.vectors import Vector
 
 __all__ = ["FUSION", "MOST_MATCHES", "Place", "Ranked", "Wanted", "look"]
 
 FUSION = 60
 """The constant of the fusion: the larger, the less the first ranks stand out."""
-MOST_MATCHES = 200
+MOST_MATCHES = 100
+MOST_WORDS = 16
+"""A query of more words is a situation: the vectors say what is like it, and hardly a text has all its words."""
 DEPTH = 50
 """How deep each ranking goes, or as deep as the answer is long."""
 _MOST_CHARS = 100_000
 """A query is cut here: an embedder would read a megabyte for nothing."""
 _LONGEST = 1000
 _K1, _B = 1.2, 0.75
+
+_SHOWN = ("id", "env", "kind", "level", "situation", "advice", "score", "shown", "created")
 
 _EPISODES = cast(sa.Table, Episode.__table__)
 _EXPERIENCES = cast(sa.Table, Experience.__table__)
@@ -105,10 +110,12 @@ def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wante
     filters = _filters(wanted)
     asked = terms(text)
     vector_D = clusters.embedder.embed([text])[0]
+    envs = clusters.envs(connection) if wanted.env is None else [wanted.env]
+    near = {env: clusters.near(connection, env, vector_D, RINGS[-1]) for env in envs}
     rankings = {
-        "text": _by_text(connection, asked, filters)[:depth],
-        "vector": _by_vector(connection, clusters, wanted, vector_D, depth, filters),
-        "cluster": _by_cluster(connection, clusters, wanted, vector_D, depth, filters),
+        "text": _by_text(connection, asked, wanted.limit, filters)[:depth],
+        "vector": _by_vector(connection, clusters, near, vector_D, depth, filters),
+        "cluster": _by_cluster(connection, clusters, near, vector_D, depth, filters),
     }
     places: dict[int, list[Place]] = {}
     for name, ranking in rankings.items():
@@ -116,8 +123,8 @@ def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wante
             places.setdefault(id, []).append(Place(name, rank, value, 1.0 / (FUSION + rank)))
     totals = {id: sum(place.part for place in found) for id, found in places.items()}
     best = sorted(totals, key=lambda id: (-totals[id], -id))[: wanted.limit]
-    rows = connection.execute(sa.select(_EXPERIENCES).where(_EXPERIENCES.c.id.in_(best))).all()
-    by_id = {row.id: row for row in rows}
+    query = sa.select(*(_EXPERIENCES.c[name] for name in _SHOWN)).where(_EXPERIENCES.c.id.in_(best))
+    by_id = {row.id: row for row in connection.execute(query)}
     return [_ranked(by_id[id], totals[id], places[id], asked) for id in best]
 
 
@@ -153,64 +160,54 @@ def _filters(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     return filters
 
 
-def _envs(connection: sa.Connection, clusters: Clusters, wanted: Wanted) -> list[str]:
-    return clusters.envs(connection) if wanted.env is None else [wanted.env]
-
-
 def _by_text(
-    connection: sa.Connection, asked: Terms, filters: Sequence[sa.ColumnElement[bool]]
+    connection: sa.Connection, asked: Terms, enough: int, filters: Sequence[sa.ColumnElement[bool]]
 ) -> list[tuple[int, float]]:
-    if not asked:
+    if not asked or sum(len(words) for words, _ in asked) > MOST_WORDS:
         return []
-    query = matching_experiences(connection, asked).where(*filters).order_by(_EXPERIENCES.c.id.desc())
-    rows = connection.execute(query.limit(MOST_MATCHES)).all()
-    words = [words_of(row.body) for row in rows]
-    usual = sum(map(len, words)) / len(words) if words else 1.0
-    scored = [(row.id, _bm25(each, asked, usual)) for row, each in zip(rows, words, strict=True)]
+    # Whole words first: an engine merges the entries of all words that begin so before it yields the first.
+    for each in ([(words, False) for words, _ in asked], asked):
+        rows = connection.execute(matching_experiences(connection, each).where(*filters).limit(MOST_MATCHES)).all()
+        if len(rows) >= enough:
+            break
+    bodies = [flat(row.body) for row in rows]
+    usual = sum(map(len, bodies)) / max(1, len(bodies))
+    scored = [(row.id, _bm25(body, asked, usual)) for row, body in zip(rows, bodies, strict=True)]
     return sorted(scored, key=lambda found: (-round(found[1], 6), -found[0]))
 
 
-def _bm25(words: Sequence[str], asked: Terms, usual: float) -> float:
+def _bm25(body: str, asked: Terms, usual: float) -> float:
     """How often the terms occur, each saturating, long texts discounted."""
-    counts = Counter(words)
-    room = _K1 * (1.0 - _B + _B * len(words) / usual)
-    total = 0.0
-    for term, prefix in asked:
-        last = term[-1].lower()
-        begun = sum(count for word, count in counts.items() if word.startswith(last)) if prefix else counts[last]
-        often = min([begun, *(counts[word.lower()] for word in term[:-1])])
-        total += often * (_K1 + 1.0) / (often + room)
-    return total
+    room = _K1 * (1.0 - _B + _B * len(body) / usual)
+    counts = [occurrences(body, words, prefix) for words, prefix in asked]
+    return sum(count * (_K1 + 1.0) / (count + room) for count in counts)
 
 
 def _by_vector(
     connection: sa.Connection,
     clusters: Clusters,
-    wanted: Wanted,
+    near: dict[str, Ids],
     vector_D: Vector,
     depth: int,
     filters: Sequence[sa.ColumnElement[bool]],
 ) -> list[tuple[int, float]]:
     found: list[tuple[int, float]] = []
-    for env in _envs(connection, clusters, wanted):
-        own = [*filters, _EXPERIENCES.c.embedder == clusters.embedder.name]
-        found += nearest_experiences(connection, clusters, env, vector_D, depth, own)
+    own = [*filters, _EXPERIENCES.c.embedder == clusters.embedder.name]
+    for env, lists in near.items():
+        found += nearest_experiences(connection, clusters, env, vector_D, depth, own, lists)
     return sorted(found, key=lambda each: -round(each[1], 4))[:depth]
 
 
 def _by_cluster(
     connection: sa.Connection,
     clusters: Clusters,
-    wanted: Wanted,
+    near: dict[str, Ids],
     vector_D: Vector,
     depth: int,
     filters: Sequence[sa.ColumnElement[bool]],
 ) -> list[tuple[int, float]]:
-    own = []
-    for env in _envs(connection, clusters, wanted):
-        at = clusters.best(connection, env, vector_D)
-        if at is not None and at[1] >= clusters.delta:
-            own.append(at[0])
+    nearest = [clusters.best(connection, env, vector_D, lists) for env, lists in near.items()]
+    own = [at[0] for at in nearest if at is not None and at[1] >= clusters.delta]
     if not own:
         return []
     query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.score).where(_EXPERIENCES.c.cluster.in_(own), *filters)

@@ -14,16 +14,17 @@ import numpy as np
 import sqlalchemy as sa
 
 from skills_db.cluster import Clusters
+from skills_db.indexes.base import Ids
 from skills_db.models import Experience
 from skills_db.vectors import Vector, unpack_vectors
 
-__all__ = ["nearest_experiences"]
+__all__ = ["RINGS", "nearest_experiences"]
 
 _EXPERIENCES = cast(sa.Table, Experience.__table__)
 
-RINGS = (32, 128, 512)
+RINGS = (8, 32, 128)
 """How many clusters have been probed after each ring."""
-ENOUGH = 256
+ENOUGH = 128
 """So many compared experiences end the search."""
 _MOST_ROWS = 8192
 """Of one ring, so that a cluster of a hundred thousand cannot take all the memory."""
@@ -39,14 +40,16 @@ def nearest_experiences(
     vector_D: Vector,
     count: int,
     wanted: Sequence[sa.ColumnElement[bool]],
+    near: Ids | None = None,
 ) -> Scored:
     """(id, cosine similarity) of up to `count` experiences of an environment that pass `wanted`, the nearest first.
 
-    Of equals the better comes first, then the newer.
+    Of equals the better comes first, then the newer. `near` holds the nearest clusters, where they are known.
     """
     dimensions = clusters.embedder.dimensions
     query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.score, _EXPERIENCES.c.vector).where(*wanted)
-    near = clusters.near(connection, env, vector_D, RINGS[-1])
+    if near is None:
+        near = clusters.near(connection, env, vector_D, RINGS[-1])
     found: list[tuple[int, float, float]] = []
     probed = 0
     for ring in RINGS:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from skills_db.models import Episode, Experience, Turn
 from skills_db.types import Found
 
-__all__ = ["KINDS", "Terms", "find", "matching_experiences", "snippet_of", "terms", "words_of"]
+__all__ = ["KINDS", "Terms", "find", "flat", "matching_experiences", "occurrences", "snippet_of", "terms"]
 
 Kind = Literal["observation", "action", "experience"]
 
@@ -31,6 +31,7 @@ _EPISODES = cast(sa.Table, Episode.__table__)
 _TURNS = cast(sa.Table, Turn.__table__)
 _EXPERIENCES = cast(sa.Table, Experience.__table__)
 _LESSON = (_EXPERIENCES.c.situation + sa.literal_column("' '") + _EXPERIENCES.c.advice).label("body")
+_PARTS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _PARTS_WORDS = r"'[\x01-/:-@[-`{-\x7f]+'"
 
 Terms = list[tuple[list[str], bool]]
@@ -49,9 +50,14 @@ def terms(text: str) -> Terms:
     return found
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return [word.lower() for word in _WORD.findall(text)]
+def flat(text: str) -> str:
+    """The words of a text in lower case, a space before, between and after them."""
+    return f" {' '.join(text.lower().translate(_PARTS).split())} "
+
+
+def occurrences(text: str, words: list[str], prefix: bool) -> int:
+    """How often a term occurs in a flat text."""
+    return text.count(f" {' '.join(words).lower()}" + ("" if prefix else " "))
 
 
 def find(
@@ -124,12 +130,14 @@ def _experiences(env: str | None, run: str | None) -> Query:
 
 
 def matching_experiences(connection: sa.Connection, wanted: Terms) -> Query:
-    """Ids and texts of the experiences in which all terms occur, in no order."""
+    """Ids and texts of the experiences in which all terms occur, the newest first."""
     query = sa.select(_EXPERIENCES.c.id, _LESSON)
     if connection.dialect.name == "sqlite":
-        return _match_fts5(query, _EXPERIENCES, _fts5_terms(wanted))
+        # By the index's own row number, in which it yields them: by the table's, all matches would be sorted first.
+        newest = sa.literal_column("experiences_fts.rowid").desc()
+        return _match_fts5(query, _EXPERIENCES, _fts5_terms(wanted)).order_by(newest)
     words, asked = _tsvector(_LESSON.element, wanted)
-    return query.where(words.op("@@")(asked))
+    return query.where(words.op("@@")(asked)).order_by(_EXPERIENCES.c.id.desc())
 
 
 def _fts5_terms(wanted: Terms) -> str:
