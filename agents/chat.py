@@ -103,6 +103,10 @@ class Chat:
         """Text of ids, special tokens spelt out."""
         return self._decode(ids, skip_special_tokens=False)
 
+    def count(self, text: str) -> int:
+        """How many tokens a text has."""
+        return len(self._encode(self._unspecial(text)))
+
     def _decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
         # Some checkpoints ask for "clean up", which drops spaces that were sampled.
         return str(

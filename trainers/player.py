@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from agents.chat import Chat
 from agents.contexts.base import Context
 from agents.formats.base import Format
+from agents.library import Library
 from agents.policies.base import Policy
 from agents.policies.llm import Llm
 from agents.rollout import collect
@@ -22,20 +23,20 @@ __all__ = ["Player", "seats"]
 OnEpisode = Callable[[Task, Episode], Awaitable[None] | None]
 
 
-def seats(config: RunConfig) -> tuple[Format, Context]:
-    """The format and the context that a run names."""
+def seats(config: RunConfig, library: Library | None = None) -> tuple[Format, Context]:
+    """The format and the context that a run names; the context asks `library` for notes where it shows any."""
     format: Format = build("agents.formats", "Format", config.format)
-    return format, build("agents.contexts", "Context", config.context, format=format)
+    return format, build("agents.contexts", "Context", config.context, format=format, library=library)
 
 
 class Player:
     """Plays groups of episodes with one engine's weights."""
 
-    def __init__(self, config: RunConfig, chat: Chat, engine: Engine) -> None:
+    def __init__(self, config: RunConfig, chat: Chat, engine: Engine, library: Library | None = None) -> None:
         self.config = config
         self.chat = chat
         self.engine = engine
-        self.format, self.context = seats(config)
+        self.format, self.context = seats(config, library)
 
     def policy(self, temperature: float) -> Policy:
         """The language model; temperature 0 is greedy."""

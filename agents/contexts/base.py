@@ -12,6 +12,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from agents.formats.base import Format
+from agents.library import Library
 from agents.types import History, Message, Prompt, Turn
 
 __all__ = ["Context", "ContextConfig"]
@@ -27,10 +28,14 @@ class Context(ABC):
     """From a history to the next prompt."""
 
     Config: ClassVar[type[ContextConfig]] = ContextConfig
+    shows_notes: ClassVar[bool] = False
+    """Whether it asks a library."""
 
-    def __init__(self, config: ContextConfig | None = None, *, format: Format) -> None:
+    def __init__(self, config: ContextConfig | None = None, *, format: Format, library: Library | None = None) -> None:
         self.config = config or self.Config()
         self.format = format
+        self.library = library
+        """Where a context that shows notes asks for them; None: there are none."""
 
     @abstractmethod
     async def prompt(self, history: History) -> Prompt:
