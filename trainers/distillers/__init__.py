@@ -1,0 +1,1 @@
+"""Who makes lessons of what was played, one way a file."""
