@@ -126,6 +126,9 @@ def eval_(
     url: Annotated[
         str | None, typer.Option(help="A running server; default: the run's env.url, or one of its own.")
     ] = None,
+    notes: Annotated[
+        bool | None, typer.Option("--notes/--no-notes", help="Whether a library is shown; default: memory.at_eval.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -145,6 +148,7 @@ def eval_(
             options=dict(setting(pair) for pair in option or ()),
             display=Display(quiet=quiet),
             settings={key: value for key, value in asked.items() if value is not None},
+            notes=notes,
         )
     )
     comparisons = [(label, compare(result, found[0][1])) for label, result in found[1:]]

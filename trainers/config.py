@@ -30,6 +30,7 @@ __all__ = [
     "EvalConfig",
     "LearnerConfig",
     "LoraConfig",
+    "MemoryConfig",
     "ModelConfig",
     "PlayerConfig",
     "RunConfig",
@@ -251,6 +252,46 @@ class StoreConfig(_Section):
         return url
 
 
+_Distiller = Annotated[SerializeAsAny[BaseModel], BeforeValidator(plugged("trainers.distillers", "Distiller", "rules"))]
+
+
+class MemoryConfig(_Section):
+    """What is learned from play in words, for the context `recall` to show: SLEA-RL (arXiv 2603.18079).
+
+    Runs that share a database share a library; what is compared needs a `store.url` of its own.
+    """
+
+    every: int = Field(0, ge=0)
+    """Steps between two evolution steps, in which lessons are drawn and shown ones credited; 0: never, what is there
+    stays as it is."""
+    distiller: _Distiller = Field("rules", validate_default=True)
+    """Who makes lessons of episodes; `name` picks the plugin."""
+    threshold: float | None = None
+    """Return above which an episode teaches strategies, and warnings at or below; none: the median of the step's, the
+    paper's. Its code has 0.5."""
+    trajectories: int = Field(5, ge=1)
+    """K_traj: as many of the best and of the worst episodes teach."""
+    rate_strategies: int = Field(10, ge=0)
+    """K_strat: strategies admitted in an evolution step at most."""
+    rate_warnings: int = Field(5, ge=0)
+    """K_warn: warnings admitted in an evolution step at most."""
+    capacity_strategies: int = Field(100, ge=0)
+    """Strategies of a level at most; a better one takes the place of the lowest."""
+    capacity_warnings: int = Field(50, ge=0)
+    """Warnings of a level at most."""
+    novelty: float | None = Field(0.85, gt=0, le=1)
+    """Cosine of two pieces of advice from which they are one; none: only the same advice for the same situation is."""
+    credit: bool = True
+    """Whether an entry that was shown is ranked by the mean return of those episodes; else by its source's return
+    for good, the paper's."""
+    warmup_steps: int = Field(5, ge=0)
+    """W: no notes are shown before so many steps are done. The paper counts epochs."""
+    minimum: int = Field(10, ge=0)
+    """C_min: no notes are shown while the library holds no more entries than this."""
+    at_eval: bool = True
+    """Whether notes are shown in evaluations too."""
+
+
 class CheckpointConfig(_Section):
     """What a killed run goes on from."""
 
@@ -315,6 +356,7 @@ class RunConfig(_Section):
     eval: EvalConfig = EvalConfig()
     sft: SftConfig = SftConfig()
     store: StoreConfig = StoreConfig()
+    memory: MemoryConfig = MemoryConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     alarms: AlarmsConfig = AlarmsConfig()
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from agents.chat import Chat
 from envserver.catalogue import env_name
 from envserver.schema import Task
+from skills_db.store import Store, open_store
 from trainers.config import EvalConfig, RunConfig
 from trainers.display import Display
 from trainers.evaluate import Evaluation, evaluate
 from trainers.models import load_model
-from trainers.parts import engine_for
+from trainers.parts import engine_for, library_for, shows_notes
 from trainers.player import Player
 from trainers.run import Checkpoint, Run, find_checkpoint
 from trainers.tasks import fetch_keys
@@ -30,11 +32,14 @@ async def examine(
     options: Mapping[str, Any],
     settings: Mapping[str, Any],
     display: Display,
+    notes: bool | None = None,
 ) -> list[tuple[str, Evaluation]]:
     """Each checkpoint's label and evaluation; worlds, tasks and what `settings` (of EvalConfig) and `options` (of
     the environment) leave unsaid are the first run's.
 
-    Raises BadConfig, GymError, ValueError.
+    A run whose context shows notes is played with its library as it is now, or without any; `notes` None is as the run
+    says. Raises BadConfig, GymError, StoreError,
+    ValueError.
     """
     checkpoints = [find_checkpoint(path) for path in paths]
     first = Run(checkpoints[0].run).config()
@@ -49,25 +54,34 @@ async def examine(
             tasks = [Task(env=name, key=key, options=env.options) for key in keys]
             for checkpoint in checkpoints:
                 config = Run(checkpoint.run).config()
-                player = _player(config, checkpoint)
-                try:
-                    result = await evaluate(
-                        player,
-                        gym,
-                        tasks,
-                        split=split,
-                        episodes=asked.episodes,
-                        temperature=asked.temperature,
-                        seed=first.seed,
-                        display=display,
-                    )
-                finally:
-                    await player.engine.close()
+                with _store(config, notes) or nullcontext() as store:
+                    player = _player(config, checkpoint, store)
+                    try:
+                        result = await evaluate(
+                            player,
+                            gym,
+                            tasks,
+                            split=split,
+                            episodes=asked.episodes,
+                            temperature=asked.temperature,
+                            seed=first.seed,
+                            display=display,
+                        )
+                    finally:
+                        await player.engine.close()
                 found.append((f"{checkpoint.run.name}@{checkpoint.step}", result))
     return found
 
 
-def _player(config: RunConfig, checkpoint: Checkpoint) -> Player:
+def _store(config: RunConfig, notes: bool | None) -> Store | None:
+    """The run's memory, where it is to be played with notes; it is not written to. Raises StoreError."""
+    if not shows_notes(config) or not (config.memory.at_eval if notes is None else notes):
+        return None
+    return open_store(config.store.url, create=False, readonly=True)
+
+
+def _player(config: RunConfig, checkpoint: Checkpoint, store: Store | None) -> Player:
     model, tokenizer = load_model(config.model.model_copy(update={"path": checkpoint.model}))
     chat = Chat(tokenizer)
-    return Player(config, chat, engine_for(config, model, chat))
+    library = library_for(config, store, chat) if store is not None else None
+    return Player(config, chat, engine_for(config, model, chat), library)

@@ -11,6 +11,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from agents.types import Episode
@@ -150,23 +151,27 @@ async def improve(parts: Parts, groups: Sequence[Group], metrics: Metrics, start
         episodes = [episode for group in groups for episode in group.episodes]
         await parts.memory.credit(episodes, [values for found in advantages for values in found])
     parts.step += 1
+    if parts.evolution is not None:
+        await parts.memory.settle()  # an entry is credited in the episodes that are there
+        metrics |= await parts.evolution.after(parts.step, groups)
     parts.close_step(metrics | {"time/step_s": time.monotonic() - started})
 
 
 async def held_out(parts: Parts) -> Metrics:
     """Play the held-out tasks; their episodes are remembered too."""
     started, settings, split = time.monotonic(), parts.config.eval, parts.config.env.eval_split
-    found = await evaluate(
-        parts.player,
-        parts.gym,
-        parts.held_out,
-        split=split,
-        episodes=settings.episodes,
-        temperature=settings.temperature,
-        seed=parts.config.seed,
-        display=parts.display,
-        keep=functools.partial(parts.memory.keep, split=split, step=parts.step),
-    )
+    with parts.evolution.at_eval() if parts.evolution is not None else nullcontext():
+        found = await evaluate(
+            parts.player,
+            parts.gym,
+            parts.held_out,
+            split=split,
+            episodes=settings.episodes,
+            temperature=settings.temperature,
+            seed=parts.config.seed,
+            display=parts.display,
+            keep=functools.partial(parts.memory.keep, split=split, step=parts.step),
+        )
     return found.metrics() | {"eval/time_s": time.monotonic() - started}
 
 

@@ -16,21 +16,25 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from agents.chat import Chat
+from agents.library import Library
 from agents.types import Episode
 from envserver.catalogue import env_name
 from envserver.client import Gym
 from envserver.schema import Task
+from skills_db.store import Store
 from trainers.alarms import Alarms
 from trainers.algorithms.base import Algorithm, Metrics
 from trainers.config import RunConfig
 from trainers.display import Display
+from trainers.distillers.base import Distiller
 from trainers.engines.base import Engine
 from trainers.engines.local import Local
+from trainers.evolve import Evolution, asking
 from trainers.learner import Learner
 from trainers.metrics import MetricsLog
 from trainers.models import build_model, load_model
 from trainers.player import Player
-from trainers.plugged import BadConfig, build
+from trainers.plugged import BadConfig, build, pick
 from trainers.remember import Memory
 from trainers.run import Checkpoint, Run
 from trainers.shapers.base import Shaper
@@ -42,7 +46,7 @@ from trainers.worlds import worlds
 if TYPE_CHECKING:
     from trainers.tally import Tally
 
-__all__ = ["Parts", "assembled", "built_model", "engine_for"]
+__all__ = ["Parts", "assembled", "built_model", "engine_for", "library_for", "shows_notes"]
 
 CORPUS_TASKS = 64
 """Tasks at least whose transcripts a tokenizer is trained on."""
@@ -64,6 +68,8 @@ class Parts:
     engine: Engine
     player: Player
     memory: Memory
+    evolution: Evolution | None
+    """The library of notes; None where none is shown or made."""
     log: MetricsLog
     board: TensorBoard
     alarms: Alarms
@@ -193,6 +199,8 @@ async def assembled(
             critic=algorithm.needs_critic,
             tokenizer=tokenizer,
         )
+        library = library_for(config, memory.store, chat)
+        player = Player(config, chat, engine, library)
         log = MetricsLog(run.metrics, last_step=books.get("step"))
         stack.callback(log.close)
         board = TensorBoard(run.tensorboard, after_step=books.get("step", -1))
@@ -208,8 +216,9 @@ async def assembled(
             shapers=[build("trainers.shapers", "Shaper", found) for found in config.shapers],
             learner=learner,
             engine=engine,
-            player=Player(config, chat, engine),
+            player=player,
             memory=memory,
+            evolution=_evolution(config, memory.store, library, player, display),
             log=log,
             board=board,
             alarms=Alarms(config.alarms),
@@ -220,7 +229,30 @@ async def assembled(
                 display.say(f"{dropped} episodes of later steps are dropped from memory: they are played again")
             await engine.load(learner.weights(), learner.version)
             display.say(f"going on after step {parts.step} of {config.steps}")
+        if parts.evolution is not None:
+            await parts.evolution.open(parts.step)
         yield parts
+
+
+def shows_notes(config: RunConfig) -> bool:
+    """Whether the run's context asks a library."""
+    return bool(pick("agents.contexts", "Context", config.context.__dict__["name"]).shows_notes)
+
+
+def library_for(config: RunConfig, store: Store, chat: Chat) -> Library | None:
+    """The notes of a run whose context shows them, or which makes some; else None."""
+    if not shows_notes(config) and not config.memory.every:
+        return None
+    return Library(store, env_name(config.env.name), tokens=chat.count)
+
+
+def _evolution(
+    config: RunConfig, store: Store, library: Library | None, player: Player, display: Display
+) -> Evolution | None:
+    if library is None:
+        return None
+    distiller: Distiller = build("trainers.distillers", "Distiller", config.memory.distiller, asking(player))
+    return Evolution(config.memory, store, library, distiller, display.alarm)
 
 
 def engine_for(config: RunConfig, model: torch.nn.Module, chat: Chat) -> Engine:

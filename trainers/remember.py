@@ -12,7 +12,7 @@ from agents.formats.base import spoken
 from agents.types import Episode, Move, Prompt, Reply, Sample, StopReason, Turn
 from envserver.schema import Action, Observation, Opened, StepResult, Task
 from skills_db.errors import BadRecord, StoreClosed, StoreError, UnknownRecord
-from skills_db.store import open_store
+from skills_db.store import Store, open_store
 from skills_db.types import NewEpisode, NewTurn
 from skills_db.writer import EpisodeWriter
 
@@ -130,6 +130,11 @@ class Memory:
         known = run is not None and any(row.id == run for row in self._store.runs())
         self.run = run if run is not None and known else self._store.add_run(name, config)
         self._writer = EpisodeWriter(self._store)
+
+    @property
+    def store(self) -> Store:
+        """What it writes to, for those who read."""
+        return self._store
 
     def rewind(self, step: int) -> int:
         """Drop what the run played after `step`, since it is played again; how many episodes. Raises StoreError."""
