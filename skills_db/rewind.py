@@ -1,11 +1,13 @@
 """A run taken back to a step: what was played after it is gone, and so is all it counted for.
 
 A run that is resumed plays again what came after its checkpoint. Episodes keep their task's statistics true by going
-in one transaction with them; an experience that was credited in them is ranked by its other showings.
+in one transaction with them; an experience that was credited in them is ranked by its other showings, and one that was
+learned from them is retired.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import cast
 
 import sqlalchemy as sa
@@ -25,6 +27,7 @@ def rewind(connection: sa.Connection, run: str, step: int) -> int:
     """Delete the run's episodes of later steps in the open transaction and say how many they were."""
     doomed = sa.and_(_EPISODES.c.run == run, _EPISODES.c.step > step)
     _uncredit(connection, doomed)
+    _unlearn(connection, doomed)
     count = connection.execute(_EPISODES.delete().where(doomed)).rowcount  # turns and showings go with them
     if count:
         _count_again(connection, run)
@@ -49,6 +52,13 @@ def _uncredit(connection: sa.Connection, doomed: sa.ColumnElement[bool]) -> None
             .where(_EXPERIENCES.c.id == row.experience)
             .values(shown=left, score=sa.case((left > 0, rest), else_=_EXPERIENCES.c.first_score))
         )
+
+
+def _unlearn(connection: sa.Connection, doomed: sa.ColumnElement[bool]) -> None:
+    """Retire what was learned from the doomed episodes: it is taken up again when it is learned again."""
+    taught = sa.select(_EPISODES.c.id).where(doomed)
+    change = sa.update(_EXPERIENCES).where(_EXPERIENCES.c.episode.in_(taught), _EXPERIENCES.c.retired.is_(None))
+    connection.execute(change.values(retired=datetime.now(UTC), retired_why="pruned"))
 
 
 def _count_again(connection: sa.Connection, run: str) -> None:

@@ -63,6 +63,18 @@ def test_an_experience_is_ranked_by_the_showings_that_are_left(store: Store) -> 
     assert store.stats().rows["uses"] == 2
 
 
+def test_what_was_learned_from_a_dropped_episode_is_retired_until_it_is_learned_again(store: Store) -> None:
+    run = store.add_run("r", {})
+    lessons = [NewExperience("textworld", "a hall", f"advice {i}", "skill", 1.0, episode=f"e{i}") for i in (1, 2)]
+    for step in (1, 2):
+        store.add_episode(run, an_episode(f"e{step}", step=step))
+    kept, dropped = store.add(lessons)
+    store.rewind(run, 1)
+    assert store.live("textworld")["skill"] == [kept]
+    assert store.add([lessons[1]]) == [dropped]
+    assert store.live("textworld")["skill"] == [kept, dropped]
+
+
 def test_a_probe_leaves_nothing_and_says_what_is_wrong(store: Store) -> None:
     store.probe()
     assert store.stats().rows["runs"] == 0
