@@ -134,9 +134,9 @@ def matching_experiences(connection: sa.Connection, wanted: Terms) -> Query:
     query = sa.select(_EXPERIENCES.c.id, _LESSON)
     if connection.dialect.name == "sqlite":
         # By the index's own row number, in which it yields them: by the table's, all matches would be sorted first.
-        newest = sa.literal_column("experiences_fts.rowid").desc()
+        newest: sa.ColumnElement[Any] = sa.literal_column("experiences_fts.rowid").desc()
         return _match_fts5(query, _EXPERIENCES, _fts5_terms(wanted)).order_by(newest)
-    words, asked = _tsvector(_LESSON.element, wanted)
+    words, asked = _tsvector("experience", wanted)
     return query.where(words.op("@@")(asked)).order_by(_EXPERIENCES.c.id.desc())
 
 
@@ -161,22 +161,24 @@ def _rank_fts5(query: Query, kind: str, wanted: Terms) -> Query:
 
 def _rank_tsvector(query: Query, kind: str, wanted: Terms) -> Query:
     table = _EXPERIENCES if kind == "experience" else _TURNS
-    words, asked = _tsvector(_LESSON.element if kind == "experience" else _TURNS.c[kind], wanted)
+    words, asked = _tsvector(kind, wanted)
     rank = sa.func.ts_rank(words, asked).label("rank")
     return query.add_columns(rank).where(words.op("@@")(asked)).order_by(rank.desc(), table.c.id.desc())
 
 
-def _tsvector(text: Any, wanted: Terms) -> tuple[Any, Any]:
-    """The words of a column, and what is asked of them."""
+def _tsvector(kind: str, wanted: Terms) -> tuple[Any, Any]:
+    """The words of an experience or of a turn's column, and what is asked of them."""
 
     def operand(words: list[str], prefix: bool) -> str:
         # Letters and digits alone stand between these quotes, so nothing in them can end them.
         return "('" + "' <-> '".join(words) + "'" + (":*" if prefix else "") + ")"
 
-    # The index's expression, constant by constant: bound parameters in it would hide the index from the planner.
     simple: Any = sa.literal_column("'simple'::regconfig")
-    parted = sa.func.regexp_replace(
-        text, sa.literal_column(_PARTS_WORDS), sa.literal_column("' '"), sa.literal_column("'g'")
-    )
     asked = sa.func.to_tsquery(simple, " & ".join(operand(*term) for term in wanted))
+    if kind == "experience":
+        return sa.literal_column("experiences.words_fts"), asked
+    # The index's expression, constant by constant: bound parameters in it would hide the index from the planner.
+    parted = sa.func.regexp_replace(
+        _TURNS.c[kind], sa.literal_column(_PARTS_WORDS), sa.literal_column("' '"), sa.literal_column("'g'")
+    )
     return sa.func.to_tsvector(simple, parted), asked
