@@ -290,6 +290,9 @@ class MemoryConfig(_Section):
     """C_min: no notes are shown while the library holds no more entries than this."""
     at_eval: bool = True
     """Whether notes are shown in evaluations too."""
+    demonstrations: float = Field(0.0, ge=0, le=1)
+    """Share of the demonstrations that teach the library before the others are shown with its notes, so that a model
+    learns to read them."""
 
 
 class CheckpointConfig(_Section):

@@ -18,7 +18,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import zip_longest
 
 from agents.library import Library
@@ -59,6 +59,12 @@ class Evolution:
         self.library.renew(open=shown)
         return {"memory/entries": entries, "memory/open": float(shown)}
 
+    async def begun(self, taught_by: Sequence[Episode]) -> AbstractContextManager[None]:
+        """What demonstrations teach is in the library, whatever the rates; it is open while the result is entered."""
+        found = taught(await self._distiller.lessons(taught_by, []))
+        await asyncio.to_thread(self._store.admit, found, self._rules(None, None))
+        return self._opened()
+
     @contextmanager
     def at_eval(self) -> Iterator[None]:
         """While held-out tasks are played, with notes or without; what they cost is not the next step's."""
@@ -87,16 +93,27 @@ class Evolution:
         eta, won, lost = teachers(episodes, config.threshold, config.trajectories)
         found = await self._distiller.lessons(won, lost)
         offered = taught(found)
-        rules = Rules(
-            capacity_skills=config.capacity_strategies,
-            capacity_failures=config.capacity_warnings,
-            rate_skills=config.rate_strategies,
-            rate_failures=config.rate_warnings,
-            merge=config.novelty,
-        )
+        rules = self._rules(config.rate_strategies, config.rate_warnings)
         changes = await asyncio.to_thread(self._store.admit, offered, rules)
         counts = {f"memory/{name}": float(count) for name, count in changes.counts().items()}
         return counts | {"memory/threshold": eta, "memory/offered": float(len(offered))}
+
+    def _rules(self, strategies: int | None, warnings: int | None) -> Rules:
+        return Rules(
+            capacity_skills=self.config.capacity_strategies,
+            capacity_failures=self.config.capacity_warnings,
+            rate_skills=strategies,
+            rate_failures=warnings,
+            merge=self.config.novelty,
+        )
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        before = self.library.open
+        self.library.renew()
+        yield
+        self.library.looked()
+        self.library.open = before
 
     def _credit(self, episodes: Sequence[Episode]) -> None:
         for episode in episodes:

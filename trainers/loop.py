@@ -75,12 +75,24 @@ async def begin(parts: Parts) -> None:
             found = await held_out(parts)
             metrics |= {name.replace("eval/", "untrained/"): value for name, value in found.items()}
         tasks = parts.pool.first(config.sft.demonstrations)
-        shown = await demonstrations(config, parts.gym, tasks, chat=parts.player.chat, display=parts.display)
+        shown = await imitated(parts, tasks)
         metrics |= await unbroken(warm_up(parts, shown))
     parts.close_step(metrics)
     if config.eval.every:
         parts.row |= await held_out(parts)
     await unbroken(write_down(parts, checkpoint=True))
+
+
+async def imitated(parts: Parts, tasks: Sequence[Task]) -> list[Episode]:
+    """The demonstrations to learn from; where the first of them fill the library, the others have its notes."""
+    config, evolution = parts.config, parts.evolution
+    show = functools.partial(demonstrations, config, parts.gym, chat=parts.player.chat, display=parts.display)
+    first = round(len(tasks) * config.memory.demonstrations) if evolution is not None else 0
+    if evolution is None or not first:
+        return await show(tasks)
+    taught = await show(tasks[:first])
+    with await evolution.begun(taught):
+        return [*taught, *(await show(tasks[first:], library=evolution.library))]
 
 
 async def warm_up(parts: Parts, shown: Sequence[Episode]) -> Metrics:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agents.chat import Chat
+from agents.contexts.base import Context
 from agents.formats.base import Format
 from agents.formats.rlvmr import Rlvmr
+from agents.library import Library
 from agents.policies.base import Policy
 from agents.policies.expert import Expert
 from agents.policies.fallible import Fallible
@@ -28,21 +30,35 @@ __all__ = ["corpus", "demonstrations", "noted"]
 
 
 async def demonstrations(
-    config: RunConfig, gym: Gym, tasks: Sequence[Task], *, chat: Chat | None, display: Display
+    config: RunConfig,
+    gym: Gym,
+    tasks: Sequence[Task],
+    *,
+    chat: Chat | None,
+    display: Display,
+    library: Library | None = None,
 ) -> list[Episode]:
     """The expert's solved episodes, one a task; with a chat they carry token ids. Raises Forbidden, ValueError.
 
+    With a library, its notes stand in their prompts where the context shows any.
+
     Where the format has tags of thought, the run's annotator writes the thoughts. The server must run with `--expert`.
     """
-    return [episode for episode, _ in await noted(config, gym, tasks, chat=chat, display=display)]
+    return [episode for episode, _ in await noted(config, gym, tasks, chat=chat, display=display, library=library)]
 
 
 async def noted(
-    config: RunConfig, gym: Gym, tasks: Sequence[Task], *, chat: Chat | None, display: Display
+    config: RunConfig,
+    gym: Gym,
+    tasks: Sequence[Task],
+    *,
+    chat: Chat | None,
+    display: Display,
+    library: Library | None = None,
 ) -> list[tuple[Episode, Notes]]:
     """The same with the notes of each episode; none where the format has no tags."""
-    format, context = seats(config)
-    found = await _played(_expert(config, format, chat), config, gym, tasks, "demonstrations", display)
+    format, context = seats(config, library)
+    found = await _played(_expert(config, format, chat), config, gym, tasks, "demonstrations", display, context)
     solved = [episode for episode in found if episode.success]
     if not solved:
         raise ValueError(
@@ -59,9 +75,9 @@ async def corpus(config: RunConfig, gym: Gym, tasks: Sequence[Task], *, display:
     """Texts of play for a tokenizer: the expert's, or where the server refuses one, a random player's."""
     format, context = seats(config)
     try:
-        found = await _played(_expert(config, format, None), config, gym, tasks, "transcripts", display)
+        found = await _played(_expert(config, format, None), config, gym, tasks, "transcripts", display, context)
     except Forbidden:
-        found = await _played(Random(format=format), config, gym, tasks, "transcripts", display)
+        found = await _played(Random(format=format), config, gym, tasks, "transcripts", display, context)
     else:
         if isinstance(format, Rlvmr):  # by rules, whoever annotates: a tokenizer is not worth asking a model for
             told = await annotated(found, Rules(RulesConfig()), format, context, chat=None, display=display)
@@ -78,15 +94,20 @@ def _expert(config: RunConfig, format: Format, chat: Chat | None) -> Expert:
 
 
 async def _played(
-    policy: Policy, config: RunConfig, gym: Gym, tasks: Sequence[Task], title: str, display: Display
+    policy: Policy,
+    config: RunConfig,
+    gym: Gym,
+    tasks: Sequence[Task],
+    title: str,
+    display: Display,
+    context: Context,
 ) -> list[Episode]:
-    format, context = seats(config)
     with display.bar(title, len(tasks)) as bar:
         groups = await collect(
             tasks,
             gym,
             policy,
-            format,
+            policy.format,
             context,
             group_size=1,
             max_turns=config.player.max_turns,

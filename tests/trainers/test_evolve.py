@@ -26,7 +26,8 @@ from trainers.distillers.base import Distiller, Lessons
 from trainers.distillers.rules import Rules, RulesConfig
 from trainers.evolve import Evolution, costs, taught, teachers
 from trainers.examine import examine
-from trainers.loop import train
+from trainers.loop import imitated, train
+from trainers.parts import assembled
 from trainers.run import Run
 
 
@@ -248,6 +249,29 @@ async def test_rules_teach_a_library_end_to_end(store: Store) -> None:
     ]
 
 
+async def test_demonstrations_teach_whatever_the_rates_and_are_shown_before_the_warm_up(store: Store) -> None:
+    lessons = [lesson(f"strategy {index}") for index in range(4)]
+    found = evolution(store, Dictated([lessons]), rate_strategies=1)
+    await found.open(0)
+    with await found.begun(of(1.0)):
+        assert found.library.open
+        assert len(await found.library.near("A yard.", skills=9, failures=0)) == 4
+    assert not found.library.open
+    assert found.library.asked.times == 0
+
+
+async def test_the_later_demonstrations_have_the_notes_of_the_earlier_ones(gym_url: str, tmp_path: Path) -> None:
+    more = ["sft.demonstrations=8", "sft.lr=1e-3", "memory.demonstrations=0.5", "steps=0"]
+    config = runs.config(tmp_path, gym_url, *RECALLS, *more)
+    async with assembled(config, resume=False, display=Display(quiet=True)) as parts:
+        played = await imitated(parts, parts.pool.first(8))
+    noted = [any(turn.prompt.used for turn in one.turns) for one in played]
+    assert noted[:4] == [False] * 4
+    assert any(noted[4:])
+    with runs.memory(config) as store:
+        assert store.live("keydoor")["skill"]
+
+
 RECALLS = [
     "context.name=recall",
     "algorithm.name=slea",
@@ -303,6 +327,14 @@ async def test_a_checkpoint_is_examined_with_its_library_or_without(remembering:
         turns = [turn for group in found.episodes.values() for one in group for turn in one.turns]
         shares.append(sum(bool(turn.prompt.used) for turn in turns) / len(turns))
     assert shares == [1.0, 0.0]
+
+
+async def test_a_resumed_run_goes_on_with_its_library(gym_url: str, tmp_path: Path) -> None:
+    config = runs.config(tmp_path, gym_url, *RECALLS, "eval.every=0", "checkpoint.every=1")
+    await train(config.model_copy(update={"steps": 2}))
+    rows = runs.rows(await train(config, resume=True))
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4]
+    assert [row["recall/turns_share"] for row in rows[1:]] == [0.0, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("pairs", [["context.place=system", "context.stay=replaced"], ["context.retrieval=random"]])
