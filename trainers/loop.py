@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
 
 from agents.types import Episode
 from envserver.schema import Task
@@ -27,6 +26,7 @@ from trainers.run import Run
 from trainers.sft import sft
 from trainers.tally import Tally
 from trainers.teacher import demonstrations
+from trainers.unbroken import unbroken
 
 __all__ = ["Stalled", "train"]
 
@@ -76,7 +76,7 @@ async def begin(parts: Parts) -> None:
             metrics |= {name.replace("eval/", "untrained/"): value for name, value in found.items()}
         tasks = parts.pool.first(config.sft.demonstrations)
         shown = await imitated(parts, tasks)
-        metrics |= await unbroken(warm_up(parts, shown))
+        metrics |= await warm_up(parts, shown)
     parts.close_step(metrics)
     if config.eval.every:
         parts.row |= await held_out(parts)
@@ -96,7 +96,7 @@ async def imitated(parts: Parts, tasks: Sequence[Task]) -> list[Episode]:
 
 
 async def warm_up(parts: Parts, shown: Sequence[Episode]) -> Metrics:
-    """SFT on demonstrations."""
+    """SFT on demonstrations; nothing is kept of it where it is stopped."""
     found = await sft(parts.learner, shown, parts.config.sft, seed=parts.config.seed, display=parts.display)
     await parts.engine.load(parts.learner.weights(), parts.learner.version)
     return found
@@ -199,13 +199,3 @@ async def write_down(parts: Parts, *, checkpoint: bool) -> None:
             await parts.memory.settle()  # first, so that what a resumed run does not play again is in memory
         finally:
             await asyncio.to_thread(parts.checkpoint)
-
-
-async def unbroken(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run `work` to its end even if this task is cancelled meanwhile; the cancellation follows."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise

@@ -22,6 +22,7 @@ from trainers.display import Display
 from trainers.learner import Learner
 from trainers.rows import packed
 from trainers.segments import Segment, segments
+from trainers.unbroken import unbroken
 
 __all__ = ["lessons", "sft", "sft_batches"]
 
@@ -47,7 +48,7 @@ async def sft(
             for batches in sft_batches(units, config.batch_episodes, learner.config.micro_tokens, rng):
                 rate = (config.lr or learner.config.lr) * _share(done, steps)
                 tokens = sum(batch.sampled_tokens for batch in batches)
-                nats, right = await asyncio.to_thread(_learn, learner, batches, rate)
+                nats, right = await unbroken(asyncio.to_thread(_learn, learner, batches, rate))
                 seen, loss, hits, done = seen + tokens, loss + nats, hits + right, done + 1
                 bar.advance()
             metrics = {"sft/loss": loss / seen, "sft/accuracy": hits / seen, "sft/demonstrations": len(units)}

@@ -13,6 +13,7 @@ import runs
 from safetensors.torch import load_file
 
 from trainers import recipe
+from trainers.display import Display
 from trainers.loop import train
 from trainers.run import Run
 
@@ -53,6 +54,22 @@ async def test_ctrl_c_saves_the_last_whole_step(gym_url: str, tmp_path: Path) ->
     assert (run.directory / "curve.png").exists()
     await train(config.model_copy(update={"steps": done + 1}), resume=True)
     assert [row["step"] for row in runs.rows(run)] == list(range(done + 2))
+
+
+async def test_ctrl_c_does_not_wait_for_the_demonstrations_to_be_learned(gym_url: str, tmp_path: Path) -> None:
+    config = runs.config(tmp_path, gym_url, "eval.every=0", "sft.demonstrations=3", "sft.epochs=100000")
+    said: list[str] = []
+    display = Display(quiet=True)
+    display.say = said.append  # type: ignore[method-assign]
+    training = asyncio.create_task(train(config, display=display))
+    while not said:
+        assert not training.done()
+        await asyncio.sleep(0.01)
+    training.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await training
+    assert len(said) < 100000
+    assert Run(config.directory).checkpoints() == []
 
 
 async def test_a_resumed_run_is_the_unbroken_one(gym_url: str, tmp_path: Path) -> None:
