@@ -209,6 +209,7 @@ def _content(
 ) -> dict[str, Any]:
     """A version's own columns, checked."""
     description = description.strip()
+    body = body.replace("\r\n", "\n").strip("\n") + "\n"  # as a SKILL.md gives it back, so that the hash is the same
     if not description or len(description) > _DESCRIPTION_CHARS:
         raise BadRecord(
             f"the description of skill '{name}' has {len(description)} characters: say in 1 to {_DESCRIPTION_CHARS} "

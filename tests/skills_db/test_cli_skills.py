@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +136,148 @@ def test_export_and_import_into_another_database(db: Path, skills: Skills, tmp_p
     assert "begins with 'nobody'" in skills("export", "-", "--run", "nobody", code=1)
     assert "no run" in skills("export", "-", "--run", "abc", code=2)
     assert sorted(item.name for item in tmp_path.glob("*.jsonl")) == ["library.jsonl"]
+
+
+def test_a_skill_is_added_edited_shown_and_retired(
+    db: Path, skills: Skills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "text.md"
+    text.write_text("Pull.\n")
+    said = skills("add", "--skill", "open-drawers", "--description", "When locked.", "--file", str(text))
+    assert said.startswith("open-drawers is at version 1  ")
+    second = json.loads(skills("edit", "open-drawers", "--description", "When shut.", "--base", "1", "--json"))
+    assert (second["version"], second["parent"], second["body"]) == (2, 1, "Pull.\n")
+    assert "is at version 2 and the edit is based on version 1" in skills(
+        "edit", "open-drawers", "--file", str(text), "--base", "1", code=1
+    )
+    shown = skills("show", "open")
+    assert f"version 2 (in use) of 2  general\nhash {second['digest']}" in shown
+    assert shown.endswith("---\nname: open-drawers\ndescription: When shut.\n---\n\nPull.\n")
+    assert "description: When locked." in skills("show", "open-drawers", "--version", "1")
+    assert "has no version 7" in skills("show", "open-drawers", "--version", "7", code=2)
+    assert "open-drawers              v2    general         When shut." in skills("list")
+    assert skills("retire", "open-drawers", "1") == "skill open-drawers retired\nexperience 1 retired\n"
+    assert skills("list") == ""
+    assert json.loads(skills("list", "--retired", "--json"))[0]["name"] == "open-drawers"
+    assert skills("retire", "1", "--back") == "experience 1 in use\n"
+    assert "only experiences and skills are retired" in skills("retire", "abc-1", code=2)
+
+
+def test_an_editor_edits_what_is_in_use_and_a_text_that_cannot_be_kept_is_not_lost(
+    db: Path, skills: Skills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skills("add", "Pull.", "--skill", "open-drawers", "--description", "When locked.")
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.delenv("EDITOR", raising=False)
+    assert "name an editor in $EDITOR" in skills("edit", "open-drawers", code=2)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("EDITOR", "sed -i s/Pull/Push/")
+    assert "is at version 2" in skills("edit", "open-drawers")
+    assert list(tmp_path.glob("open-drawers-*.md")) == []
+    monkeypatch.setenv("EDITOR", "sed -i s/Push/Turn/")
+    said = skills("edit", "open-drawers", "--base", "1", code=1)
+    (draft,) = tmp_path.glob("open-drawers-*.md")
+    assert f"your text is kept in {draft}" in said
+    assert draft.read_text().endswith("Turn.\n")
+    draft.unlink()
+    monkeypatch.setenv("EDITOR", "sed -i 1d")
+    said = skills("edit", "open-drawers", code=2)
+    assert "does not begin with front matter" in said
+    assert len(list(tmp_path.glob("open-drawers-*.md"))) == 1
+    assert len(json.loads(skills("show", "open-drawers", "--json"))["versions"]) == 2
+
+
+def test_what_add_does_not_understand_is_said(db: Path, skills: Skills, tmp_path: Path) -> None:
+    assert "say the text once" in skills("add", "--skill", "a", "--description", "d", code=2)
+    assert "needs --description" in skills("add", "x", "--skill", "a", code=2)
+    assert "needs --env and --situation" in skills("add", "x", code=2)
+    assert "is of a skill" in skills("add", "x", "--env", "e", "--situation", "s", "--description", "d", code=2)
+    assert "say --category" in skills("add", "x", "--skill", "a", "--env", "e", code=2)
+    assert "cannot be named 'A'" in skills("add", "x", "--skill", "A", "--description", "d", code=1)
+    (tmp_path / "bad").write_bytes(b"\xff")
+    assert "is no UTF-8 text" in skills(
+        "add", "--file", str(tmp_path / "bad"), "--skill", "a", "--description", "d", code=2
+    )
+    assert "no skill is named 'none'" in skills("edit", "none", "--description", "d", code=1)
+    with open_store() as store:
+        assert store.skills() == []
+
+
+def test_lineage_is_told_of_an_entry_and_of_an_episode(db: Path, skills: Skills) -> None:
+    with open_store() as store:
+        run = store.runs()[0].id
+        shown = [NewTurn("o", "t", "open drawer", 0.0, used=(1,))]
+        store.add_episodes([(run, an_episode(f"s{i}", turns=shown)) for i in range(3)])
+        store.add([NewExperience("textworld", "s", "Ring\x1b the bell.", "skill", 1.0, episode="abc-1", turn=0)])
+    text = skills("lineage", "1", "--limit", "2")
+    assert "success with it 3/3, without it 1/1, on the same 1 task: +0.0%, 95% interval" in text
+    assert "shown in 3 turns, the last 2:\n    s2:0  textworld custom" in text
+    assert len(skills("lineage", "1", "--all").splitlines()) == len(text.splitlines()) + 1
+    assert json.loads(skills("lineage", "1", "--json"))["effect"]["shown"] == 3
+    assert 'taught by abc-1:0 at "open drawer"' in skills("lineage", "2")
+    assert "no task has both" in skills("lineage", "2")
+    assert "[0] experience 1  " in skills("lineage", "s1")
+    assert "turn 0 taught experience 2: Ring\\x1b the bell." in skills("lineage", "abc-1")
+    assert "nothing was shown in its 2 turns" in skills("lineage", "abc-1")
+    assert json.loads(skills("lineage", "s1", "--json"))["shown"][0]["id"] == "1"
+    assert "lineage is of an experience" in skills("lineage", run, code=1)
+
+
+def test_prune_by_rules_says_what_it_would_do_and_does_it(db: Path, skills: Skills) -> None:
+    skills("add", "Find the key!", "--env", "textworld", "--situation", "A locked drawer.", "--score", "0.5")
+    dry = json.loads(skills("prune", "--env", "textworld", "--dry-run", "--json"))
+    assert dry["merged"] == [{"entry": 2, "into": 1, "cosine": pytest.approx(1.0)}]
+    assert skills("prune", "--env", "textworld", "--merge", "0") == "0 retired\n"
+    assert skills("prune", "--env", "textworld").startswith("1 retired: 1 merged\n  2 merged into 1 (cosine 1.000)")
+    assert skills("prune", "--env", "textworld", "--capacity-skills", "0").startswith("1 retired: 1 score")
+    assert "1 merged, 1 score" in skills("stats")
+    assert "unused_days is -1.0" in skills("prune", "--env", "e", "--unused-days", "-1", code=1)
+
+
+def test_sql_answers_and_only_reads(db: Path, skills: Skills, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (
+        skills("sql", "SELECT id, env, vector IS NULL AS x FROM experiences") == "id  env        x\n1   textworld  0\n"
+    )
+    assert json.loads(skills("sql", "SELECT x'00ff' AS b, NULL AS n", "--json")) == [{"b": "AP8=", "n": None}]
+    assert "it may only read" in skills("sql", "DELETE FROM episodes", code=1)
+    monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 7 AS n"))
+    assert skills("sql", "-") == "n\n7\n"
+    assert skills("schema") == schema_markdown()
+    assert json.loads(skills("schema", "--json"))["uses"]["reward"]["type"] == "Double or null"
+
+
+def test_skills_go_out_and_in_as_folders(db: Path, skills: Skills, tmp_path: Path) -> None:
+    skills("add", "Pull.", "--skill", "open-drawers", "--description", "When locked.", "--category", "textworld")
+    out = tmp_path / "out"
+    skills("export", str(out), "--folders")
+    assert "say --replace" in skills("export", str(out), "--folders", code=2)
+    skills("export", str(out), "--folders", "--replace", "--env", "textworld")
+    assert "takes no --run" in skills("export", "-", "--folders", code=2)
+    other = str(tmp_path / "other.db")
+    assert skills("import", str(out), "--db", other) == "1 added, 0 edited, 0 unchanged\n"
+    one = out / "open-drawers" / "SKILL.md"
+    one.write_text(one.read_text().replace("Pull", "Push"))
+    assert skills("import", str(one), "--db", other) == "0 added, 1 edited, 0 unchanged\n"
+    one.write_text("Push")
+    assert "does not begin with front matter" in skills("import", str(out), "--db", other, code=1)
+    (tmp_path / "empty").mkdir()
+    assert "holds no SKILL.md" in skills("import", str(tmp_path / "empty"), code=1)
+
+
+def test_a_database_that_cannot_be_written_is_one_sentence(
+    db: Path, skills: Skills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skills("add", "Pull.", "--skill", "open-drawers", "--description", "When locked.")
+    edit = ("edit", "open-drawers", "--description", "When shut.")
+    monkeypatch.setattr("skills_db.database.BUSY_TIMEOUT_S", 0.05)
+    with open_store() as store, store._database.writing():
+        for words in (edit, ("retire", "1"), ("prune", "--env", "textworld")):
+            assert "stayed locked by other writers: try again" in skills(*words, code=1)
+        assert "v1" in skills("list")
+    with sqlite3.connect(db) as connection:
+        connection.execute("UPDATE skills_db_version SET version_num = '9999'")
+    for words in (edit, ("lineage", "1"), ("sql", "SELECT 1")):
+        assert "has schema 9999 and this version of turnhalle knows up to" in skills(*words, code=1)
 
 
 def test_migrate_there_and_back(db: Path, skills: Skills) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import sqlalchemy as sa
 from test_store import an_episode, growing_turns
 
 from skills_db.errors import BadRecord
-from skills_db.models import Experience, Skill, SkillVersion, Use
+from skills_db.experiences import digest_of
+from skills_db.models import Experience, Use
+from skills_db.rules import Rules
 from skills_db.store import Store, open_store
-from skills_db.types import NewExperience
+from skills_db.types import NewExperience, NewSkill, SkillEdit
 
 
 @pytest.fixture
@@ -36,16 +39,14 @@ def filled(store: Store) -> Store:
     store.credit([one, two], 1.0, episode="e1")
     store.prune("textworld", 0)
     store.add([NewExperience("textworld", "a locked drawer", "find the key", "skill", 1.0)])
-    when = datetime(2026, 1, 2, tzinfo=UTC)
+    store.add_skill(NewSkill("unlock", "When locked.", "# Unlock", "textworld", {"license": "MIT"}, {"a": b"\x00"}))
+    edited = store.edit_skill("unlock", SkillEdit(body="# Unlock better", episode="e1", turn=2))
+    store.edit_skill("unlock", SkillEdit(body="# Unlock"))
+    skilled = replace(turns[0], skills=(edited.digest,))
+    store.add_episode(other, an_episode("e4", env="keydoor", turns=[skilled]))
     with store._database.writing() as connection:
-        skill = {"id": 1, "name": "unlock", "category": "textworld", "description": "d", "created": when}
-        connection.execute(sa.insert(Skill), skill)
-        version = {"skill": 1, "body": "# Unlock", "digest": "x", "created": when}
-        connection.execute(sa.insert(SkillVersion), {"id": 1, "version": 1, "parent": None, **version})
-        second = {**version, "body": "# Unlock better", "digest": "y"}
-        connection.execute(sa.insert(SkillVersion), {"id": 2, "version": 2, "parent": 1, **second})
-        connection.execute(sa.insert(Use), {"skill_version": 2, "reward": 0.5, "created": when})
-        connection.execute(sa.insert(Use), {"skill_version": 1, "turn": 2, "created": when})
+        use = {"skill_version": 2, "reward": 0.5, "created": datetime(2026, 1, 2, tzinfo=UTC)}
+        connection.execute(sa.insert(Use), use)
     return store
 
 
@@ -57,7 +58,7 @@ def test_a_library_is_the_same_after_a_journey(filled: Store, tmp_path: Path) ->
     lines = list(filled.export_lines())
     with open_store(str(tmp_path / "other.db")) as other:
         other.add([NewExperience("somewhere", "x", "so that numbers differ", "skill", 1.0)])
-        assert other.import_lines(raw(lines)) == {"run": 2, "experience": 3, "skill": 1, "episode": 3}
+        assert other.import_lines(raw(lines)) == {"run": 2, "experience": 3, "skill": 1, "episode": 4}
         again = list(other.export_lines())
         assert [line for line in again if "so that numbers differ" not in line] == lines
         assert other.episode("e1").turns[4] == filled.episode("e1").turns[4]
@@ -80,8 +81,8 @@ def test_an_export_is_narrowed_and_can_still_be_read(filled: Store, tmp_path: Pa
         with open_store(str(tmp_path / f"{len(list(tmp_path.iterdir()))}-x.db")) as other:
             return other.import_lines(raw(lines))
 
-    assert counted(run=run) == {"run": 1, "experience": 2, "skill": 1, "episode": 2}
-    assert counted(env="keydoor") == {"run": 1, "experience": 1, "skill": 0, "episode": 1}
+    assert counted(run=run) == {"run": 1, "experience": 2, "skill": 0, "episode": 2}
+    assert counted(env="keydoor") == {"run": 1, "experience": 1, "skill": 1, "episode": 2}
     assert counted(env="textworld", run=run)["episode"] == 2
     assert counted(episodes=False) == {"run": 0, "experience": 3, "skill": 1, "episode": 0}
 
@@ -143,3 +144,81 @@ def test_an_imported_experience_keeps_its_standing(filled: Store, tmp_path: Path
         other.import_lines(lines)
         assert standing(other) == standing(filled)
     assert [row[1:4] for row in standing(filled)] == [(0.0, 0.0, 0), (0.625, 1.0, 2), (1.0, 0.5, 1)]
+
+
+def test_a_library_travels_with_its_lineage(filled: Store, tmp_path: Path) -> None:
+    with open_store(str(tmp_path / "other.db")) as other:
+        other.import_lines(raw(list(filled.export_lines())))
+        assert other.lineage("unlock") == filled.lineage("unlock")
+        assert other.lineage("e4") == filled.lineage("e4")
+        assert other.skill("unlock") == filled.skill("unlock")
+        assert (other.skill("unlock").current, len(other.skill("unlock").versions)) == (1, 2)
+
+
+def test_a_skill_that_is_there_gets_what_it_lacks_and_stays_in_use(filled: Store, tmp_path: Path) -> None:
+    with open_store(str(tmp_path / "other.db")) as other:
+        mine = other.add_skill(NewSkill("unlock", "Mine.", "Kick the door."))
+        assert other.import_lines(raw(list(filled.export_lines())))["skill"] == 1
+        skill = other.skill("unlock")
+        assert [(each.version, each.parent) for each in skill.versions] == [(1, None), (2, None), (3, 2)]
+        assert skill.version() == mine
+        stamped = filled.episode("e4").turns[0].skills
+        assert other.episode("e4").turns[0].skills == stamped == (skill.version(3).digest,)
+        assert other.import_lines(raw(list(filled.export_lines())))["skill"] == 0
+
+
+def test_what_was_merged_finds_what_it_is_part_of(store: Store, tmp_path: Path) -> None:
+    (kept,) = store.admit([NewExperience("e", "s", "open the drawer", "skill", 1.0)]).admitted
+    (pair,) = store.admit([NewExperience("e", "s", "open the drawer!", "skill", 1.0)]).merged
+    store.forget("e", Rules(capacity_skills=0))
+    lines = list(store.export_lines())
+    with open_store(str(tmp_path / "other.db")) as other:
+        other.add([NewExperience("f", "x", "so that numbers differ", "skill", 1.0)])
+        other.import_lines(raw([lines[0], *reversed(lines[1:])]))
+        rows = {row.advice: row for row in (other.experience(id) for id in (2, 3))}
+        assert rows["open the drawer!"].merged_into == rows["open the drawer"].id
+        assert (rows["open the drawer"].retired_why, rows["open the drawer!"].retired_why) == ("score", "merged")
+    first, second = lines[1:]
+    digests = [json.loads(second)["merged_into"], digest_of("e", "skill", "s", "open the drawer!")]
+    in_a_circle = [lines[0], broken(first, merged_into=digests[1]), second]
+    to_nowhere = [lines[0], second]
+    with open_store(str(tmp_path / "third.db")) as other:
+        with pytest.raises(BadRecord, match="line 2 of the file cannot be kept: it was merged into itself"):
+            other.import_lines(raw(in_a_circle))
+        with pytest.raises(BadRecord, match=f"it was merged into experience {digests[0][:12]}, which is neither"):
+            other.import_lines(raw(to_nowhere))
+        assert set(other.stats().rows.values()) == {0}
+    assert (kept, pair.entry) == (1, 2)
+
+
+def test_versions_that_cannot_be_are_named(filled: Store, tmp_path: Path) -> None:
+    lines = list(filled.export_lines(episodes=False))
+    at = next(i for i, line in enumerate(lines) if '"type":"skill"' in line)
+    first, second = json.loads(lines[at])["versions"]
+    cases = [
+        ({"versions": [{**first, "parent": 2}, second]}, "version 1 of skill 'unlock' comes before its parent 2"),
+        ({"versions": [{**first, "parent": 1}]}, "version 1 of skill 'unlock' comes before its parent 1"),
+        ({"versions": [first, first]}, "skill 'unlock' says one version twice"),
+        ({"current": 9}, "skill 'unlock' uses version 9, which it does not have"),
+        ({"versions": [{**first, "files": {"../x": ""}}, second]}, "say a path within its folder"),
+        ({"versions": [{**first, "files": {"a": "!"}}, second]}, "base64"),
+    ]
+    with open_store(str(tmp_path / "other.db")) as other:
+        for changes, reason in cases:
+            with pytest.raises(BadRecord, match=rf"^line {at + 1} of the file cannot be kept: .*{reason}"):
+                other.import_lines(raw([*lines[:at], broken(lines[at], **changes), *lines[at + 1 :]]))
+        assert set(other.stats().rows.values()) == {0}
+
+
+def test_a_file_of_the_first_format_is_read(filled: Store, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in filled.export_lines(episodes=False)]
+    lines[0] |= {"format": 1, "schema_revision": "0001"}
+    for line in lines[1:]:
+        for name in ("retired_why", "merged_into", "current"):
+            line.pop(name, None)
+        for version in line.get("versions", []):
+            for name in ("front", "files", "turn"):
+                version.pop(name)
+    with open_store(str(tmp_path / "other.db")) as other:
+        assert other.import_lines(raw([json.dumps(line) for line in lines]))["skill"] == 1
+        assert other.skill("unlock").version(1).description == "When locked."

@@ -41,7 +41,7 @@ def test_an_edit_adds_a_version_and_leaves_what_it_does_not_name(store: Store) -
     third = store.edit_skill("open-drawers", SkillEdit(description="When it is locked.", category="any"), base=2)
     assert [(each.version, each.parent) for each in store.skill("open-drawers").versions] == [(1, None), (2, 1), (3, 2)]
     assert (second.description, third.description) == ("When a drawer is locked.", "When it is locked.")
-    assert (third.body, third.front["license"]) == ("Find the key.", "MIT")
+    assert (third.body, third.front["license"]) == ("Find the key.\n", "MIT")
     assert (store.skill("open-drawers").description, store.skill("open-drawers").category) == (
         "When it is locked.",
         "any",
@@ -69,7 +69,7 @@ def test_the_second_writer_of_one_version_is_told(store: Store) -> None:
     store.edit_skill("open-drawers", SkillEdit(body="Push."), base=1)
     with pytest.raises(EditConflict, match="is at version 2 and the edit is based on version 1"):
         store.edit_skill("open-drawers", SkillEdit(body="Turn."), base=1)
-    assert [each.body for each in store.skill("open-drawers").versions] == ["Pull.\n", "Push."]
+    assert [each.body for each in store.skill("open-drawers").versions] == ["Pull.\n", "Push.\n"]
     assert store.edit_skill("open-drawers", SkillEdit(body="Turn."), base=2).version == 3
 
 
