@@ -265,7 +265,7 @@ class SkillVersion(Base):
     skill: Mapped[int] = mapped_column(Number, sa.ForeignKey("skills.id", ondelete="CASCADE"), doc="The skill.")
     version: Mapped[int] = mapped_column(doc="1 for the first text.")
     body: Mapped[str] = mapped_column(doc="The text, Markdown.")
-    digest: Mapped[str] = mapped_column(doc="SHA-256 of the text.")
+    digest: Mapped[str] = mapped_column(doc="SHA-256 of all it says: the skill's name, front matter, text and files.")
     parent: Mapped[int | None] = mapped_column(
         Number, sa.ForeignKey("skill_versions.id"), doc="The version it was made from; null for the first."
     )

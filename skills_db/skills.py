@@ -38,7 +38,7 @@ __all__ = [
 LIMIT_BYTES = 1024 * 1024
 """Of a body, and of all files beside it together."""
 
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")  # with a letter: a number names an experience
 _NAME_CHARS = 64
 _DESCRIPTION_CHARS = 1024
 
@@ -56,8 +56,8 @@ def check_name(name: str) -> None:
     """Raises BadRecord where the name could not be a folder's."""
     if not _NAME.fullmatch(name) or len(name) > _NAME_CHARS:
         raise BadRecord(
-            f"a skill cannot be named {name!r}: lower-case letters, digits and single hyphens between them, "
-            f"at most {_NAME_CHARS} in all"
+            f"a skill cannot be named {name!r}: say lower-case letters, with digits and single hyphens between them, "
+            f"at most {_NAME_CHARS} characters"
         )
 
 

@@ -130,6 +130,7 @@ def test_an_episode_is_stamped_with_the_hash_of_what_it_was_shown(store: Store) 
         ({"name": "Open"}, "cannot be named 'Open'"),
         ({"name": "../x"}, "cannot be named"),
         ({"name": "a--b"}, "cannot be named"),
+        ({"name": "42"}, "cannot be named"),
         ({"name": "a" * 65}, "at most 64"),
         ({"name": ""}, "cannot be named"),
         ({"description": " "}, "has 0 characters: say in 1 to 1024"),
