@@ -21,6 +21,7 @@ from skills_db import admission as _admission
 from skills_db import episodes as _episodes
 from skills_db import exchange as _exchange
 from skills_db import hybrid as _hybrid
+from skills_db import intake as _intake
 from skills_db import lineage as _lineage
 from skills_db import migrate as _migrate
 from skills_db import records as _records
@@ -261,7 +262,7 @@ class Store:
 
     def import_lines(self, lines: Iterable[bytes], name: str = "the file") -> dict[str, int]:
         """Read exported lines, all or none; how many of each type were new. Raises BadRecord with the line's number."""
-        return _exchange.import_lines(self._database, self._experiences, lines, name)
+        return _intake.import_lines(self._database, self._experiences, lines, name)
 
     def stats(self) -> Stats:
         """What there is: rows of each table, and how each environment has gone."""

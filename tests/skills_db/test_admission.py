@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from test_store import an_episode, growing_turns
 
-from skills_db.errors import BadRecord, StoreReadOnly, UnknownRecord
+from skills_db.errors import BadRecord, StoreFull, StoreReadOnly, UnknownRecord
 from skills_db.models import Experience, Use
 from skills_db.rules import Rules
 from skills_db.store import Store, open_store
-from skills_db.types import NewExperience, Query
+from skills_db.types import NewExperience, NewSkill, Query
 
 WORDS = ("key", "lamp", "stove", "rope", "mirror", "ladder", "candle", "window", "carpet", "bottle", "hammer", "piano")
 
@@ -187,3 +189,25 @@ def test_a_store_that_may_not_be_written_says_so(url: str) -> None:
         with pytest.raises(StoreReadOnly, match="may not be written"):
             store.retire("experience", "1")
         assert list(live(store)) == ["key"]
+
+
+def test_a_full_disk_loses_nothing_that_was_admitted(tmp_path: Path) -> None:
+    rules = Rules(merge=None, rate_skills=None, capacity_skills=1000)
+    with open_store(str(tmp_path / "memory.db")) as store:
+
+        @sa.event.listens_for(store._database.engine, "begin")
+        def small(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("PRAGMA max_page_count = 100")
+
+        admitted = 0
+        with contextlib.suppress(StoreFull):
+            while admitted < 1000:
+                store.admit([item(f"advice {admitted}"), item(f"more {admitted}")], rules)
+                admitted += 2
+        with pytest.raises(StoreFull, match="is full: make room"):
+            store.add_skill(NewSkill("large", "When full.", "x" * 400_000))
+        assert store.skills(retired=True) == []
+    with open_store(str(tmp_path / "memory.db")) as store:
+        assert len(live(store)) == admitted
+        assert 0 < admitted < 1000
+        assert len(store.admit([item("with room")], rules).admitted) == 1

@@ -222,3 +222,15 @@ def test_a_file_of_the_first_format_is_read(filled: Store, tmp_path: Path) -> No
     with open_store(str(tmp_path / "other.db")) as other:
         assert other.import_lines(raw([json.dumps(line) for line in lines]))["skill"] == 1
         assert other.skill("unlock").version(1).description == "When locked."
+
+
+def test_what_a_narrowed_export_holds_is_part_of_something_in_it(store: Store, tmp_path: Path) -> None:
+    run = store.add_run("r", {})
+    store.add_episode(run, an_episode("e1"))
+    store.admit([NewExperience("e", "s", "open the drawer", "skill", 1.0)])
+    store.admit([NewExperience("e", "s", "open the drawer!", "skill", 1.0, episode="e1")])
+    store.add([NewExperience("e", "s", "something else", "skill", 1.0)])
+    lines = list(store.export_lines(run=run))
+    assert [json.loads(line)["advice"] for line in lines[1:3]] == ["open the drawer", "open the drawer!"]
+    with open_store(str(tmp_path / "other.db")) as other:
+        assert other.import_lines(raw(lines))["experience"] == 2
