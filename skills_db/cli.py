@@ -16,6 +16,7 @@ import typer
 from skills_db.command import Misuse
 from skills_db.commands import carry, change, look
 from skills_db.commands.lineage import lineage
+from skills_db.commands.measure import bench
 
 __all__ = ["app", "main"]
 
@@ -66,4 +67,5 @@ app.command(name="import")(carry.import_)
 app.command()(look.sql)
 app.command()(look.schema)
 app.command()(carry.migrate)
+app.command()(bench)
 app.command()(look.path)

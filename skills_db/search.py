@@ -51,13 +51,13 @@ def terms(text: str) -> Terms:
 
 
 def flat(text: str) -> str:
-    """The words of a text in lower case, a space before, between and after them."""
-    return f" {' '.join(text.lower().translate(_PARTS).split())} "
+    """The words of a text in lower case, each between two spaces of its own."""
+    return f" {'  '.join(text.lower().translate(_PARTS).split())} "
 
 
 def occurrences(text: str, words: list[str], prefix: bool) -> int:
     """How often a term occurs in a flat text."""
-    return text.count(f" {' '.join(words).lower()}" + ("" if prefix else " "))
+    return text.count(f" {'  '.join(words).lower()}" + ("" if prefix else " "))
 
 
 def find(

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ def postgres_server() -> Iterator[str]:
     programs = _programs()
     if programs is None:
         pytest.skip("no PostgreSQL server programs (initdb, pg_ctl) on this machine")
+    with _serve(programs) as url:
+        yield url
+
+
+@contextmanager
+def _serve(programs: Path) -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="turnhalle-pg-"))
     if os.getuid() == 0:
         os.chown(home, 65534, 65534)
