@@ -53,7 +53,7 @@ def forget(connection: sa.Connection, embedder: Embedder, env: str, rules: Rules
     live = sa.and_(_EXPERIENCES.c.env == env, _EXPERIENCES.c.retired.is_(None))
     retired: dict[Reason, list[int]] = {"harmful": [], "unused": [], "score": []}
     if rules.harmful is not None:
-        effects = effects_of_experiences(connection, live, rules.harmful)
+        effects = effects_of_experiences(connection, live, rules.harmful, together=True)
         retired["harmful"] = sorted(
             id
             for id, effect in effects.items()

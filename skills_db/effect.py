@@ -107,9 +107,16 @@ def effect_of(shown: Mapping[Task, Tally], others: Mapping[Task, Tally], confide
 
 
 def effects_of_experiences(
-    connection: sa.Connection, condition: sa.ColumnElement[bool], confidence: float = 0.95
+    connection: sa.Connection,
+    condition: sa.ColumnElement[bool],
+    confidence: float = 0.95,
+    *,
+    together: bool = False,
 ) -> dict[int, Effect]:
-    """The effect of each experience that meets `condition` and was shown in a valid episode."""
+    """The effect of each experience that meets `condition` and was shown in a valid episode.
+
+    `together`: the confidence is that of all their intervals at once, after Bonferroni.
+    """
     showing = (
         sa.select(_USES.c.experience.label("entry"), _TURNS.c.episode)
         .join(_TURNS, _TURNS.c.id == _USES.c.turn)
@@ -117,7 +124,8 @@ def effects_of_experiences(
         .where(condition)
     )
     shown, played = _tallies(connection, showing)
-    return {entry: effect_of(tasks, _rest(played, tasks), confidence) for entry, tasks in shown.items()}
+    each = 1 - (1 - confidence) / len(shown) if together and shown else confidence
+    return {entry: effect_of(tasks, _rest(played, tasks), each) for entry, tasks in shown.items()}
 
 
 def effects_of_versions(

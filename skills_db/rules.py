@@ -42,8 +42,8 @@ class Rules:
     unused_episodes: int | None = None
     """An entry not shown in so many last episodes of its environment, nor added since, is retired."""
     harmful: float | None = 0.95
-    """An entry is retired where this interval of its effect lies wholly below 0. Of N entries without any effect, about
-    N (1 - harmful) / 2 are retired by chance."""
+    """An entry is retired where the interval of its effect lies wholly below 0. The confidence is that of the intervals
+    of all entries at once (Bonferroni), so that one among many is not retired by chance."""
     harmful_episodes: int = 10
     """With fewer episodes than this, with the entry or without it, nothing is called harmful."""
 

@@ -132,7 +132,7 @@ def prune(
         int | None, typer.Option(min=1, help="Retire what was not shown in so many last episodes.")
     ] = None,
     harmful: Annotated[
-        float, typer.Option(help="Retire where this interval of the effect lies below 0; 0 retires none by it.")
+        float, typer.Option(help="Retire what lowers success, with this confidence for all at once; 0: none.")
     ] = 0.95,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
     json_: Json = False,
