@@ -7,6 +7,7 @@ that is shut, or whose database does not answer, gives none: play goes on withou
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from skills_db.store import Store
 
 __all__ = ["Asked", "Library", "about_tokens"]
+
+KNOWN_TEXTS = 4096
+"""Texts whose length is remembered: the same few notes are shown again and again."""
 
 
 @dataclass(slots=True)
@@ -49,7 +53,7 @@ class Library:
 
     def __init__(self, store: Store, env: str, *, tokens: Callable[[str], int] = about_tokens) -> None:
         self.env = env
-        self.tokens = tokens
+        self.tokens = functools.lru_cache(maxsize=KNOWN_TEXTS)(tokens)
         """Length of a text in the policy's tokens."""
         self.open = True
         self.generation = 0

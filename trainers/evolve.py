@@ -111,9 +111,11 @@ class Evolution:
     def _opened(self) -> Iterator[None]:
         before = self.library.open
         self.library.renew()
-        yield
-        self.library.looked()
-        self.library.open = before
+        try:
+            yield
+        finally:
+            self.library.looked()
+            self.library.open = before
 
     def _credit(self, episodes: Sequence[Episode]) -> None:
         for episode in episodes:
