@@ -27,7 +27,7 @@ async def test_a_third_partys_env_is_trained_on_resumed_and_evaluated(
     with runs.memory(config) as store:
         assert {row.env for row in store.episodes()} == {"copyable"}
     ((_, found),) = await examine(
-        [run.directory], split="test", url=None, settings={"tasks": 2}, display=Display(quiet=True)
+        [run.directory], split="test", url=None, options={}, settings={"tasks": 2}, display=Display(quiet=True)
     )
     assert (found.count, found.invalid) == (2, 0)
 
