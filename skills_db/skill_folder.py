@@ -1,8 +1,8 @@
 """Skills as folders, as agent tools keep them: `NAME/SKILL.md`, YAML front matter between lines `---`, then Markdown.
 
 `name` and `description` must stand in the front matter; whatever else stands there is kept as it is, and so are the
-files beside SKILL.md, up to 1 MiB of them. What cannot be kept is refused by a sentence that names the folder: links,
-anchors and aliases, keys said twice, values that JSON does not have.
+files beside SKILL.md, up to 1 MiB of them; a skill's category is `category` in its `metadata`. What cannot be kept is
+refused by a sentence that names the folder: links, anchors and aliases, keys said twice, what JSON does not have.
 """
 
 from __future__ import annotations

@@ -142,7 +142,8 @@ def keep_skills(connection: sa.Connection, skills: Iterable[NewSkill]) -> dict[s
             add_skill(connection, new)
             counts["added"] += 1
             continue
-        edit = SkillEdit(new.body, new.description, new.category, new.front, new.files, new.episode, new.turn)
+        category = None if new.category == "general" else new.category  # a folder that says none takes none away
+        edit = SkillEdit(new.body, new.description, category, new.front, new.files, new.episode, new.turn)
         counts["edited" if edit_skill(connection, new.name, edit) else "unchanged"] += 1
     return counts
 

@@ -163,14 +163,14 @@ def prune(
     if json_:
         print_json(asdict(changes))
     else:
-        _print_changes(changes)
+        _print_changes(changes, "would be retired" if dry_run else "retired")
 
 
-def _print_changes(changes: Changes) -> None:
+def _print_changes(changes: Changes, done: str) -> None:
     gone = [f"{len(ids)} {why}" for why, ids in changes.retired.items()]
     gone += [f"{len(changes.merged)} merged"] if changes.merged else []
     count = len(changes.merged) + sum(len(ids) for ids in changes.retired.values())
-    print(f"{count} retired" + (f": {', '.join(gone)}" if gone else ""))
+    print(f"{count} {done}" + (f": {', '.join(gone)}" if gone else ""))
     for pair in changes.merged:
         print(f"  {pair.entry} merged into {pair.into} (cosine {pair.cosine:.3f})")
     for why, ids in changes.retired.items():

@@ -227,6 +227,7 @@ def test_prune_by_rules_says_what_it_would_do_and_does_it(db: Path, skills: Skil
     skills("add", "Find the key!", "--env", "textworld", "--situation", "A locked drawer.", "--score", "0.5")
     dry = json.loads(skills("prune", "--env", "textworld", "--dry-run", "--json"))
     assert dry["merged"] == [{"entry": 2, "into": 1, "cosine": pytest.approx(1.0)}]
+    assert skills("prune", "--env", "textworld", "--dry-run").startswith("1 would be retired: 1 merged")
     assert skills("prune", "--env", "textworld", "--merge", "0") == "0 retired\n"
     assert skills("prune", "--env", "textworld").startswith("1 retired: 1 merged\n  2 merged into 1 (cosine 1.000)")
     assert skills("prune", "--env", "textworld", "--capacity-skills", "0").startswith("1 retired: 1 score")

@@ -10,7 +10,7 @@ from skills_db.errors import BadRecord
 from skills_db.skill_folder import find_folders, parse, read_folder, render, write_folders
 from skills_db.skills import LIMIT_BYTES
 from skills_db.store import Store
-from skills_db.types import NewSkill
+from skills_db.types import NewSkill, SkillEdit
 
 GOOD = """---
 name: open-drawers
@@ -80,7 +80,9 @@ def test_what_is_there_is_not_written_over_unasked(store: Store, tmp_path: Path)
     assert [item.name for item in home.iterdir()] == ["b"]
     write_folders(home, store.skills(), replace=True)
     assert sorted(str(item.relative_to(home)) for item in home.rglob("*.*")) == ["a/SKILL.md", "b/SKILL.md"]
+    store.edit_skill("a", SkillEdit(category="textworld"))
     assert store.keep_skills(map(read_folder, find_folders(home)))["unchanged"] == 2
+    assert store.skill("a").category == "textworld"
 
 
 def test_text_that_yaml_would_misread_survives(store: Store, tmp_path: Path) -> None:
