@@ -111,7 +111,7 @@ def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wante
     asked = terms(text)
     vector_D = clusters.embedder.embed([text])[0]
     envs = clusters.envs(connection) if wanted.env is None else [wanted.env]
-    near = {env: clusters.near(connection, env, vector_D, RINGS[-1]) for env in envs}
+    near = {env: clusters.near(connection, env, vector_D, RINGS[1]) for env in envs}
     rankings = {
         "text": _by_text(connection, asked, wanted.limit, filters)[:depth],
         "vector": _by_vector(connection, clusters, near, vector_D, depth, filters),

@@ -49,10 +49,12 @@ def nearest_experiences(
     dimensions = clusters.embedder.dimensions
     query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.score, _EXPERIENCES.c.vector).where(*wanted)
     if near is None:
-        near = clusters.near(connection, env, vector_D, RINGS[-1])
+        near = clusters.near(connection, env, vector_D, RINGS[1])
     found: list[tuple[int, float, float]] = []
     probed = 0
     for ring in RINGS:
+        if probed == len(near) < ring == RINGS[-1] and len(near) >= RINGS[1]:  # so many were asked for, and no more
+            near = clusters.near(connection, env, vector_D, ring)
         lists = near[probed:ring].tolist()
         if lists:
             rows = connection.execute(query.where(_EXPERIENCES.c.cluster.in_(lists)).limit(_MOST_ROWS)).all()

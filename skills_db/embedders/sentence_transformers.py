@@ -46,7 +46,7 @@ class SentenceTransformers(Embedder):
             raise EmbedderMissing("embedding by a model needs its extra: pip install 'turnhalle[embed]'") from error
         self._model = SentenceTransformer(str(directory), device="cpu", local_files_only=True)
         self._batch = config.batch
-        self.dimensions = int(self._model.get_sentence_embedding_dimension() or 0)
+        self.dimensions = int(self._model.encode([""], show_progress_bar=False).shape[1])
         self.name = f"{directory.name}-{_digest(directory)}"
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:

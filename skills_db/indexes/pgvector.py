@@ -19,7 +19,7 @@ __all__ = ["PREFIX", "Pgvector", "has_extension"]
 PREFIX = "nearest_"
 """Begins the names of the tables, which no migration describes."""
 
-_EXPANSION_SEARCH = 200
+_EXPANSION_SEARCH = 80
 _MOST_DIMENSIONS = 2000
 """pgvector indexes no more."""
 
