@@ -8,6 +8,7 @@ its own.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from typing import Any
@@ -45,7 +46,8 @@ def _sqlite(connection: sa.Connection, query: str, limit: int, timeout_s: float)
     # A virtual table is declared when it is first named, which the authorizer would take for the making of a table.
     virtual = raw.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'").fetchall()
     for (name,) in virtual:
-        raw.execute('SELECT 1 FROM "{}" LIMIT 0'.format(name.replace('"', '""'))).close()
+        with contextlib.suppress(sqlite3.Error):  # one whose module is not loaded is no matter of this query
+            raw.execute('SELECT 1 FROM "{}" LIMIT 0'.format(name.replace('"', '""'))).close()
     deadline = time.monotonic() + timeout_s
     raw.execute("PRAGMA query_only = ON")
     longest = raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LIMIT_BYTES)
