@@ -132,9 +132,9 @@ class Clusters:
         return opened[env]
 
     def _nearest(self, connection: sa.Connection, candidates: Ids, vector_D: Vector) -> tuple[int, float] | None:
-        if not len(candidates):
-            return None
         ids, rows_ND = read_rows(connection, candidates, self.embedder.dimensions)
+        if not len(ids):
+            return None
         similar_N = rows_ND @ vector_D
         best = min(range(len(ids)), key=lambda i: (-round(float(similar_N[i]), 6), int(ids[i])))
         return int(ids[best]), float(similar_N[best])
