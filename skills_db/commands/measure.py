@@ -18,7 +18,9 @@ __all__ = ["bench"]
 def bench(
     experiences: Annotated[int, typer.Option(min=20, max=5_000_000, help="How many are made up.")] = 10_000,
     queries: Annotated[int, typer.Option(min=10, max=10_000, help="How many of each kind are asked.")] = 200,
-    index: Annotated[str | None, typer.Option(help="exact, hnsw or pgvector; left out: the quickest.")] = None,
+    index: Annotated[
+        str | None, typer.Option(help="exact, hnsw or pgvector; left out: the last that is there.")
+    ] = None,
     json_: Json = False,
     db: Url = None,
 ) -> None:
