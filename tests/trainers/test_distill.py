@@ -46,7 +46,7 @@ async def silent(messages: Sequence[Message], temperature: float, max_tokens: in
 
 
 async def by_rules(won: list[Episode], lost: list[Episode], **settings: Any) -> list[Lessons]:
-    return await Rules(RulesConfig(**settings), silent).lessons(won, lost)
+    return await Rules(RulesConfig(**{"where_chars": 0, **settings}), silent).lessons(won, lost)
 
 
 def said(lessons: Lessons) -> list[tuple[str, str, str, int | None]]:
@@ -81,6 +81,15 @@ async def test_where_time_is_up_the_last_command_is_no_mistake() -> None:
 async def test_what_the_world_said_is_cut() -> None:
     [lessons] = await by_rules([], [LOST], answer_chars=4)
     assert lessons[0].advice == "cut wire: It w"
+
+
+async def test_a_lesson_begins_with_where_it_holds() -> None:
+    [lessons] = await by_rules([WON], [], where_chars=6)
+    assert [one.advice for one in lessons] == [
+        "A yard > 1. take key 2. open door",
+        "A shed > take key",
+        "You ho > open door",
+    ]
 
 
 async def test_an_episode_without_turns_teaches_nothing() -> None:

@@ -243,9 +243,9 @@ async def test_rules_teach_a_library_end_to_end(store: Store) -> None:
     live = store.live(TASK.env)
     rows = [store.experience(id) for id in (*live["skill"], *live["failure"])]
     assert [(row.kind, row.level, row.advice, row.episode, row.turn) for row in rows] == [
-        ("skill", "principle", "1. take key 2. open door", "w", 0),
-        ("skill", "method", "open door", "w", 1),
-        ("failure", "diagnostic", "cut wire: You are dead.", "l", 0),
+        ("skill", "principle", "A hall. > 1. take key 2. open door", "w", 0),
+        ("skill", "method", "You hold the key. > open door", "w", 1),
+        ("failure", "diagnostic", "A hall. > cut wire: You are dead.", "l", 0),
     ]
 
 

@@ -9,12 +9,14 @@ levels they fill, are ours:
               mistake      a command that was refused, and what the world said
               pattern      a command given before while the same was shown
 
-What the world shows in answer to a command it refused is no situation that a lesson could be for.
+Each begins with what was seen there: where it holds. What the world shows in answer to a command it refused is no
+situation that a lesson could be for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
@@ -22,6 +24,7 @@ from pydantic import Field
 from agents.conduct import accepted, said, shown
 from agents.formats.base import first_line
 from agents.types import Episode, StopReason
+from skills_db.types import NewExperience
 from trainers.annotators.rules import plan
 from trainers.distillers.base import Distiller, DistillerConfig, Lessons, lesson
 
@@ -35,6 +38,9 @@ class RulesConfig(DistillerConfig):
     """The distiller's registry name."""
     answer_chars: int = Field(120, ge=0)
     """What the world said is told in so many characters at most."""
+    where_chars: int = Field(40, ge=0)
+    """How much of what was seen is told before the advice. Without it the same command in two places is one lesson to
+    `memory.novelty`, and is found in one of them alone."""
 
 
 class Rules(Distiller):
@@ -45,24 +51,32 @@ class Rules(Distiller):
 
     async def lessons(self, won: Sequence[Episode], lost: Sequence[Episode]) -> list[Lessons]:
         """Of each episode, the plan or the end first."""
-        return [_strategies(episode) for episode in won] + [self._warnings(episode) for episode in lost]
+        found = [_strategies(episode) for episode in won] + [
+            _warnings(episode, self.config.answer_chars) for episode in lost
+        ]
+        return [[self._placed(one) for one in lessons] for lessons in found]
 
-    def _warnings(self, episode: Episode) -> Lessons:
-        before, found = shown(episode), Lessons()
-        done: set[tuple[str, str]] = set()
-        for index, (turn, seen) in enumerate(zip(episode.turns, before, strict=True)):
-            action = said(turn)
-            if not action or turn.result is None or refused(episode, index - 1):
-                continue
-            told = first_line(turn.result.observation.text)[: self.config.answer_chars]
-            if not accepted(turn, seen):
-                found.append(lesson(episode, index, f"{action}: {told}", "failure", "mistake"))
-            elif (seen.text, action) in done:
-                found.append(lesson(episode, index, f"{action} again: {told}", "failure", "pattern"))
-            elif episode.stop is StopReason.DONE and index == len(episode.turns) - 1:
-                found.insert(0, lesson(episode, index, f"{action}: {told}", "failure", "diagnostic"))
-            done.add((seen.text, action))
-        return found
+    def _placed(self, one: NewExperience) -> NewExperience:
+        where = first_line(one.situation)[: self.config.where_chars].strip()
+        return replace(one, advice=f"{where} > {one.advice}") if where else one
+
+
+def _warnings(episode: Episode, answer_chars: int) -> Lessons:
+    before, found = shown(episode), Lessons()
+    done: set[tuple[str, str]] = set()
+    for index, (turn, seen) in enumerate(zip(episode.turns, before, strict=True)):
+        action = said(turn)
+        if not action or turn.result is None or refused(episode, index - 1):
+            continue
+        told = first_line(turn.result.observation.text)[:answer_chars]
+        if not accepted(turn, seen):
+            found.append(lesson(episode, index, f"{action}: {told}", "failure", "mistake"))
+        elif (seen.text, action) in done:
+            found.append(lesson(episode, index, f"{action} again: {told}", "failure", "pattern"))
+        elif episode.stop is StopReason.DONE and index == len(episode.turns) - 1:
+            found.insert(0, lesson(episode, index, f"{action}: {told}", "failure", "diagnostic"))
+        done.add((seen.text, action))
+    return found
 
 
 def _strategies(episode: Episode) -> Lessons:
