@@ -12,7 +12,6 @@ Run as `python -m envserver.workers.template CONTROL_FD PARENT_PID` with a JSON 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -27,6 +26,7 @@ from pydantic_core import from_json
 
 from envserver.catalogue import card, load_env
 from envserver.errors import GymError, WorldFailed
+from envserver.kin import end_with
 from envserver.schema import Action, Task
 from envserver.workers.base import Result, Served, Worlds
 
@@ -61,7 +61,7 @@ class Flag(IntFlag):
 
 def main(control: socket.socket, parent: int) -> None:
     """Load the environments, report, and fork a worker for each socket that arrives."""
-    _die_with(parent)
+    end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     told = json.load(sys.stdin)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -110,7 +110,7 @@ def _work(link: socket.socket, worlds: Worlds, template: int) -> None:
     """The life of a worker; never returns."""
     try:
         os.setpgid(0, 0)
-        _die_with(template)
+        end_with(template)
         for number in (signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         # Where memory runs out the kernel shall take a worker, which can be rebuilt, and not the server.
@@ -157,15 +157,6 @@ def _answer(worlds: Worlds, verb: Verb, world: int, body: bytes) -> tuple[int, b
 
 def _result(result: Result) -> tuple[int, bytes]:
     return (Flag.OVER if result.over else 0) | (Flag.TRUNCATED if result.truncated else 0), result.body
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent goes (Linux); elsewhere a closed socket ends it."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 if __name__ == "__main__":

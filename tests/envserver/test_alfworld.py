@@ -253,7 +253,7 @@ def test_a_wrong_option_is_refused_in_a_sentence(options, why):
 @pytest.mark.slow
 @pytest.mark.alfworld
 def test_the_stock_engine_keeps_the_rules():
-    pytest.importorskip("alfworld")
+    pytest.importorskip("alfworld", reason="needs the extra [alfworld]")
     command = [sys.executable, "-m", "envserver", "check", "alfworld", "-o", "engine=stock", "--tasks", "1"]
     done = subprocess.run([*command, "--steps", "8"], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -301,7 +301,7 @@ def test_the_stock_engine_needs_its_package(monkeypatch):
 @pytest.mark.alfworld
 @pytest.mark.parametrize("expert", ["oracle", pytest.param("handcoded", marks=pytest.mark.slow)])
 async def test_the_stock_engine_is_served_and_plays_the_same(expert, tmp_path):
-    pytest.importorskip("alfworld")
+    pytest.importorskip("alfworld", reason="needs the extra [alfworld]")
     options = {"alfworld": {"engine": "stock", "expert": expert, "reward": "dense"}}
     timeouts = {"open_timeout_s": 60, "call_timeout_s": 60}
     with launch(["alfworld"], workers=1, expert=True, env_options=options, log=tmp_path / "log", **timeouts) as server:

@@ -9,8 +9,8 @@ from envserver.envs._alfworld.goals import TYPES
 from envserver.envs._alfworld.keys import GeneratedKey
 from envserver.envs._alfworld.making import make
 
-pytest.importorskip("alfworld")
-pytest.importorskip("fast_downward")
+pytest.importorskip("alfworld", reason="needs the extra [alfworld]")
+pytest.importorskip("fast_downward", reason="needs the extra [alfworld]")
 
 needs_data = pytest.mark.skipif(
     not PACK.is_file(), reason="needs ALFWorld's official games: $TURNHALLE_ALFWORLD_TESTDATA"

@@ -42,7 +42,7 @@ def test_the_rooms_are_alfreds():
 
 
 def test_the_table_is_what_the_package_says():
-    pytest.importorskip("alfworld")
+    pytest.importorskip("alfworld", reason="needs the extra [alfworld]")
     import json
     import lzma
     from importlib import resources

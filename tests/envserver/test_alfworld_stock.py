@@ -14,8 +14,8 @@ from twins import HERE
 
 from envserver.envs._alfworld.row import GameUnreadable
 
-pytest.importorskip("alfworld")
-pytest.importorskip("fast_downward")
+pytest.importorskip("alfworld", reason="needs the extra [alfworld]")
+pytest.importorskip("fast_downward", reason="needs the extra [alfworld]")
 
 from envserver.envs._alfworld import stock_speed
 from envserver.envs._alfworld.play import Game, Play

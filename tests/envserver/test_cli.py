@@ -64,7 +64,7 @@ def test_a_misspelt_option_is_refused_before_anything_is_played(run):
 
 @pytest.mark.textworld
 def test_games_are_generated_beforehand_where_the_server_finds_them(run, tmp_path):
-    pytest.importorskip("textworld")
+    pytest.importorskip("textworld", reason="needs the extra [textworld]")
     asked = ["tasks", "textworld", "-o", "family=custom/w1-o5-q3", "-o", f"cache_dir={tmp_path}", "--limit", "1"]
     done = run(*asked, "--generate")
     assert (done.returncode, done.stdout) == (0, "custom/w1-o5-q3/train/0000\n")

@@ -18,7 +18,7 @@ from envserver.schema import Action, Task
 from envserver.workers.base import Served, Worlds
 
 pytestmark = pytest.mark.textworld
-pytest.importorskip("textworld")
+pytest.importorskip("textworld", reason="needs the extra [textworld]")
 
 ROOM = "custom/w1-o5-q3/train/0002"
 SHUT = "custom/w1-o5-q3/valid/0000"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.textworld
-pytest.importorskip("textworld")
+pytest.importorskip("textworld", reason="needs the extra [textworld]")
 
 from envserver.envs._textworld.cache import GameCache, default_root  # noqa: E402
 from envserver.envs._textworld.keys import parse  # noqa: E402

@@ -89,7 +89,7 @@ def fill(database: Database, rows_ND: np.ndarray) -> None:
 def test_a_graph_is_saved_read_again_and_dropped_where_it_is_of_another_database(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("usearch")
+    pytest.importorskip("usearch", reason="needs the extra [vectors]")
     monkeypatch.setattr(hnsw, "EXACT", 50)
     monkeypatch.setattr(hnsw, "_WORTH_SAVING", 100)
     home, rows_ND = tmp_path / "graphs", unit_rows(400)
@@ -122,7 +122,7 @@ def test_a_graph_is_saved_read_again_and_dropped_where_it_is_of_another_database
 @pytest.mark.parametrize("index", ["exact", "hnsw"])
 def test_clusters_of_a_transaction_that_is_rolled_back_are_forgotten(database: Database, index: str) -> None:
     if index == "hnsw":
-        pytest.importorskip("usearch")
+        pytest.importorskip("usearch", reason="needs the extra [vectors]")
     clusters = Clusters(database, EMBEDDER, index=index)
     vector_D = EMBEDDER.embed(["a locked drawer"])[0]
 
