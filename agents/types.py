@@ -79,6 +79,10 @@ class Prompt:
     kind: Literal["act", "summary"] = "act"
     used: tuple[int, ...] = ()
     """Ids of the experiences that were shown."""
+    skills: tuple[str, ...] = ()
+    """Content hashes of the skills' versions that were shown."""
+    generation: int = 0
+    """Of the skills, when the prompt was made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ def _turn(turn: Turn, observation: str) -> NewTurn:
         version=sample.version,
         temperature=sample.temperature,
         used=turn.prompt.used,
+        skills=turn.prompt.skills,
     )
 
 
@@ -90,7 +91,14 @@ def recalled(kept: NewEpisode, *, stop_ids: Collection[int] = ()) -> tuple[Episo
         sample = Sample(ids, list(turn.logprobs), ended, turn.temperature, turn.version)
         reply = Reply(Action(text=turn.action) if turn.action else None, turn.tag, turn.complaint)
         move = Move(list(turn.prompt_ids), sample, turn.text)
-        turns.append(Turn(Prompt([], turn.kind, tuple(turn.used)), move, reply, result if turn.action else None))
+        turns.append(
+            Turn(
+                Prompt([], turn.kind, tuple(turn.used), tuple(turn.skills)),
+                move,
+                reply,
+                result if turn.action else None,
+            )
+        )
     episode = Episode(
         Task(env=kept.env, key=kept.key, seed=kept.seed),
         turns,
