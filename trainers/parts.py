@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts", "assembled", "built_model", "engine_for", "library_for", "shows_notes"]
 
-CORPUS_TASKS = 64
-"""Tasks at least whose transcripts a tokenizer is trained on."""
+CORPUS_TASKS = (64, 512)
+"""Tasks at least and at most whose transcripts a tokenizer is trained on; more tell it nothing."""
 
 
 @dataclass(slots=True)
@@ -271,7 +271,8 @@ async def built_model(
     config: RunConfig, run: Run, gym: Gym, pool: TaskPool, display: Display
 ) -> tuple[torch.nn.Module, Any]:
     """A policy from random weights and its tokenizer, which is trained on what the worlds say."""
-    tasks = pool.first(max(CORPUS_TASKS, config.sft.demonstrations))
+    least, most = CORPUS_TASKS
+    tasks = pool.first(min(most, max(least, config.sft.demonstrations)))
     texts = await corpus(config, gym, tasks, display=display)
     path = build_model(run.directory / "model", texts, config.model.scratch, config.seed)
     return load_model(config.model.model_copy(update={"path": path}))
