@@ -12,6 +12,8 @@ from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import uvloop
+
 from envserver.client import Gym, World
 from envserver.errors import GymUnreachable
 from envserver.schema import (
@@ -35,7 +37,7 @@ class SyncGym:
     """A gym at a URL. Raises the errors of `envserver.errors`."""
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 120.0) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="gym", daemon=True)
         self._thread.start()
         self._closing = threading.Lock()

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import uvloop
 from rich.console import Console
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -90,7 +91,7 @@ def main(args: Sequence[str]) -> None:
             timed("plain loop, logits at every position", tokens, lambda: learn_plainly(bench_model(), shown)),
         ]
     with console.status("training on keydoor"):
-        shares = asyncio.run(where_time_goes(steps))
+        shares = uvloop.run(where_time_goes(steps))
     setting = {
         "parameters": parameter_count(model),
         "sessions": sessions,
@@ -178,7 +179,7 @@ def rollout_local(model: LlamaForCausalLM, sessions: int, turns: int) -> None:
         await asyncio.gather(*(session(engine, number) for number in range(sessions)))
         await engine.close()
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+import uvloop
 
 from envserver.command import run_app
 
@@ -102,7 +103,7 @@ def annotate(
     from trainers.cold_start import cold_start
     from trainers.display import Display
 
-    found = asyncio.run(cold_start(config, display=Display(quiet=quiet)))
+    found = uvloop.run(cold_start(config, display=Display(quiet=quiet)))
     lines = [line(episode, notes) for episode, notes in found]
     if out is not None:
         out.write_text("".join(f"{text}\n" for text in lines), encoding="utf-8")
@@ -140,7 +141,7 @@ def eval_(
     from trainers.recipe import setting
 
     asked = {"tasks": tasks, "episodes": episodes, "temperature": temperature}
-    found = asyncio.run(
+    found = uvloop.run(
         examine(
             paths,
             split=split,
@@ -301,7 +302,7 @@ def _finish(config: RunConfig, work: Coroutine[Any, Any, Any]) -> None:
         await work
 
     try:
-        asyncio.run(attended())
+        uvloop.run(attended())
     except (KeyboardInterrupt, asyncio.CancelledError):
         print(f"trainer: stopped; go on with: trainer train {config.directory} --resume", file=sys.stderr)
         raise KeyboardInterrupt from None

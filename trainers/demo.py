@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -39,7 +40,7 @@ def main(args: Sequence[str]) -> None:
     config = recipe.read(RECIPE, list(args))
     config = config.model_copy(update={"name": _free_name(config)})
     began = time.monotonic()
-    asyncio.run(_play(config))
+    uvloop.run(_play(config))
     _report(config, time.monotonic() - began)
 
 

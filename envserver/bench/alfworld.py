@@ -18,6 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+import uvloop
+
 from envserver.bench.report import Table, percentile, ratio
 from envserver.client import Gym, World
 from envserver.envs._alfworld.goals import TYPES
@@ -99,7 +101,7 @@ def measure(quick: bool) -> list[Table]:
 def _served(quick: bool, native_steps_s: float) -> Table:
     """New sessions and many sessions at one worker."""
     with launch(["alfworld"], workers=1) as server:
-        first_ms, again_ms, apart, together = asyncio.run(_through(server.url, 3 if quick else 20, 10 if quick else 30))
+        first_ms, again_ms, apart, together = uvloop.run(_through(server.url, 3 if quick else 20, 10 if quick else 30))
     return Table(
         "ALFWorld: through the server",
         f"One worker, native engine. A new session is opened and stepped once, on a game that is made for it and on a "

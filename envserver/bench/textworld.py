@@ -17,6 +17,7 @@ from functools import cache
 from statistics import median
 from typing import Any, Literal
 
+import uvloop
 from websockets.asyncio.client import connect
 
 from envserver import plugins
@@ -36,7 +37,7 @@ AT_ONCE = 8
 PAUSE_S = 0.02
 """Mean pause of a session before a paced step."""
 ECHOES = 48
-"""Paced frames of each connection."""
+"""Frames of each connection."""
 ROUNDS = ("first rollouts", "again, other random actions", "again, the same actions")
 
 
@@ -66,16 +67,18 @@ def measure(quick: bool) -> list[Table]:
     keys = tuple(_class().tasks(_class().Config.model_validate({"family": FAMILY}), "train")[:games])
     drive = Drive("worlds", keys, episodes, (1, 2, 2))
     _stories(keys)
-    inside, package, served, paced, echoed, openings = [], [], [], [], [], []
+    inside, package, served, paced, openings = [], [], [], [], []
+    echoed: dict[float, list[float]] = {0.0: [], PAUSE_S: []}
     for _ in range(repeats):
         inside.append(_in_process(drive))
         package.append(_in_process(Drive("package", keys, episodes, drive.rounds)))
         with launch(["textworld"], workers=1) as server:
-            rounds, latencies_ms, opened = asyncio.run(_through(server.url, drive))
+            rounds, latency_ms, opened = uvloop.run(_through(server.url, drive))
         served.append(rounds)
-        paced.append(latencies_ms)
+        paced.append(latency_ms)
         with floor() as (port, _):
-            echoed.append(asyncio.run(_echoes(port)))
+            for pause_s, found in echoed.items():
+                found.append(uvloop.run(_echoes(port, pause_s)))
         openings.append(opened)
 
     def speeds(runs: list[list[Round]], number: int) -> list[float]:
@@ -101,7 +104,9 @@ def measure(quick: bool) -> list[Table]:
         )
         for at, name in enumerate(ROUNDS)
     ]
-    step_ms = [run[-1].p50_ms for run in inside]
+    step_ms = median(run[-1].p50_ms for run in inside)
+    waited_ms = {0.0: median(run[-1].p50_ms for run in served), PAUSE_S: median(paced)}
+    echo_ms = {pause_s: median(found) for pause_s, found in echoed.items()}
     first_ms = [one for run in openings for one in run[0]]
     second_ms = [one for run in openings for one in run[1]]
     return [
@@ -120,18 +125,14 @@ def measure(quick: bool) -> list[Table]:
         ),
         Table(
             "TextWorld: overhead of a step",
-            f"{AT_ONCE} sessions that each take a step every 20 ms, the actions of the round before: their results are "
-            "remembered, so what is left is the server's. The echo is a bare WebSocket endpoint and client, paced "
-            "alike: what the machine needs to wake two processes, where a step wakes four.",
-            ("p50 in process, ms", "p50 served, ms", "overhead, ms", "p50 of the echo, ms", "overhead over it, ms"),
+            f"{AT_ONCE} sessions play the actions of the round before: their results are remembered, so what is left "
+            "is the server's. Each steps as soon as it is answered, and waits for the others; or every 20 ms, when "
+            "processes sleep in between. The echo is a bare WebSocket endpoint and client, driven alike: it wakes two "
+            "processes, where a step wakes four.",
+            ("a step", "p50 in process, ms", "p50 served, ms", "overhead, ms", "p50 of the echo, ms"),
             [
-                (
-                    median(step_ms),
-                    median(paced),
-                    median(paced) - median(step_ms),
-                    median(echoed),
-                    median(paced) - median(step_ms) - median(echoed),
-                )
+                (name, step_ms, waited_ms[pause_s], waited_ms[pause_s] - step_ms, echo_ms[pause_s])
+                for name, pause_s in (("when answered", 0.0), ("every 20 ms", PAUSE_S))
             ],
         ),
         Table(
@@ -165,15 +166,16 @@ async def _through(url: str, drive: Drive) -> tuple[list[Round], float, tuple[li
         return rounds, 1000 * percentile(paced_s, 0.5), opened
 
 
-async def _echoes(port: int) -> float:
-    """The p50 in ms of paced frames that the floor sends back."""
+async def _echoes(port: int, pause_s: float) -> float:
+    """The p50 in ms of frames that the floor sends back, each after a pause of `pause_s` in the mean."""
     times_s = list[float]()
 
     async def send() -> None:
         pauses = random.Random(0)
         async with connect(f"ws://127.0.0.1:{port}", compression=None) as socket:
             for _ in range(ECHOES):
-                await asyncio.sleep(pauses.uniform(0, 2 * PAUSE_S))
+                if pause_s:
+                    await asyncio.sleep(pauses.uniform(0, 2 * pause_s))
                 began = time.perf_counter()
                 await socket.send(b"{}")
                 await socket.recv()
