@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, cast
@@ -30,8 +30,10 @@ __all__ = [
     "check_name",
     "digest_of_version",
     "edit_skill",
+    "in_use",
     "keep_skills",
     "read_skills",
+    "read_versions",
     "retire_skill",
 ]
 
@@ -177,6 +179,23 @@ def read_skills(
     return [_skill_row(row, versions.get(row.id, [])) for row in rows]
 
 
+def in_use() -> sa.ColumnElement[bool]:
+    """That a version is its skill's, and the one in use."""
+    newest = _VERSIONS.alias()
+    last = sa.select(sa.func.max(newest.c.version)).where(newest.c.skill == _SKILLS.c.id).scalar_subquery()
+    return sa.and_(_VERSIONS.c.skill == _SKILLS.c.id, _VERSIONS.c.version == sa.func.coalesce(_SKILLS.c.current, last))
+
+
+def read_versions(connection: sa.Connection, ids: Sequence[int]) -> list[SkillVersionRow]:
+    """Versions by their row numbers, in the order of these."""
+    parent = _VERSIONS.alias()
+    query = sa.select(_VERSIONS, _SKILLS.c.name, _SKILLS.c.description, parent.c.version.label("before"))
+    query = query.join_from(_VERSIONS, _SKILLS, _SKILLS.c.id == _VERSIONS.c.skill)
+    query = query.outerjoin(parent, parent.c.id == _VERSIONS.c.parent).where(_VERSIONS.c.id.in_(ids))
+    found = {row.id: _version_row(row, row.name, row.description, row.before) for row in connection.execute(query)}
+    return [found[id] for id in ids]
+
+
 def _skill_row(row: Any, texts: list[Any]) -> SkillRow:
     numbers = {text.id: text.version for text in texts}
     return SkillRow(
@@ -186,22 +205,23 @@ def _skill_row(row: Any, texts: list[Any]) -> SkillRow:
         created=row.created.isoformat(),
         retired=row.retired.isoformat() if row.retired else None,
         current=row.current or max(numbers.values(), default=0),
-        versions=tuple(
-            SkillVersionRow(
-                skill=row.name,
-                version=text.version,
-                digest=text.digest,
-                description=str((text.front or {}).get("description", row.description)),
-                body=text.body,
-                parent=numbers.get(text.parent),
-                front=text.front or {"description": row.description},
-                files=text.files or {},
-                episode=text.episode,
-                turn=text.turn,
-                created=text.created.isoformat(),
-            )
-            for text in texts
-        ),
+        versions=tuple(_version_row(text, row.name, row.description, numbers.get(text.parent)) for text in texts),
+    )
+
+
+def _version_row(text: Any, name: str, description: str, parent: int | None) -> SkillVersionRow:
+    return SkillVersionRow(
+        skill=name,
+        version=text.version,
+        digest=text.digest,
+        description=str((text.front or {}).get("description", description)),
+        body=text.body,
+        parent=parent,
+        front=text.front or {"description": description},
+        files=text.files or {},
+        episode=text.episode,
+        turn=text.turn,
+        created=text.created.isoformat(),
     )
 
 

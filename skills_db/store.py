@@ -37,6 +37,7 @@ from skills_db.experiences import Experiences, check_experience
 from skills_db.hybrid import Ranked, Wanted
 from skills_db.models import Run
 from skills_db.rules import Changes, Rules
+from skills_db.skill_search import Match, SkillSearch
 from skills_db.types import (
     EpisodeRow,
     ExperienceRow,
@@ -107,6 +108,7 @@ class Store:
         self._database = database
         self._embedder = embedder or Hashing()
         self._experiences = Experiences(database, self._embedder)
+        self._skill_search = SkillSearch(self._embedder)
 
     @property
     def where(self) -> str:
@@ -327,6 +329,11 @@ class Store:
         """Skills with their versions, by name; with the retired ones where asked for."""
         with self._database.reading() as connection:
             return _skills.read_skills(connection, category=category, retired=retired)
+
+    def skills_for(self, text: str, *, limit: int, match: Match, env: str) -> list[SkillVersionRow]:
+        """What skills to show in a situation: general ones, at most `limit`, then those for it. Raises BadRecord."""
+        with self._database.reading() as connection:
+            return self._skill_search.choose(connection, text, limit=limit, match=match, env=env)
 
     def add_skill(self, skill: NewSkill) -> SkillVersionRow:
         """Keep a new skill; its first version. Raises BadRecord, for a name that is taken, too."""

@@ -1,0 +1,124 @@
+"""Which skills a player is shown for a situation.
+
+After MetaClaw (arXiv 2603.17187), as its code has it: up to `limit` skills of the category `general`, then up to
+`SPECIFIC` of other categories, then up to `MISTAKES` of the category `common_mistakes`. `template` takes the general
+ones by name; of the others those whose category is the environment, then those of which a word occurs in the situation,
+the larger share of their words first. That these words are those of name, category and description, where its code
+lists some for each category, is ours. `embedding` takes both by the cosine of the situation and "name. description.
+the body's first 200 characters". Equals stand in the order of their names.
+
+Skills are few, so their vectors are made when they are compared and remembered by their text: a column would hold those
+of one embedder, and of what a skill said before it was edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from skills_db.embedders.base import Embedder
+from skills_db.errors import BadRecord
+from skills_db.models import Skill, SkillVersion
+from skills_db.search import flat
+from skills_db.skills import in_use, read_versions
+from skills_db.types import SkillVersionRow
+
+__all__ = ["MISTAKES", "SPECIFIC", "Match", "SkillSearch"]
+
+Match = Literal["template", "embedding"]
+
+SPECIFIC = 10
+MISTAKES = 5
+_HEAD_CHARS = 200
+_MOST_CHARS = 100_000
+"""A situation is cut here: an embedder would read a megabyte for nothing."""
+_MOST_VECTORS = 4096
+"""So many are remembered."""
+
+_FUNCTION_WORDS = (
+    "about after all and any are before but can does each for from has have how into its may must not off one only "
+    "other out over should than that the their them then there these they this those through until use used using was "
+    "were what when where whether which while who will with without would you your"
+)
+_SAY_NOTHING = frozenset(_FUNCTION_WORDS.split())
+
+_SKILLS = cast(sa.Table, Skill.__table__)
+_VERSIONS = cast(sa.Table, SkillVersion.__table__)
+
+
+class SkillSearch:
+    """Looks among the skills of one database; to be shared by threads."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._vectors: dict[str, npt.NDArray[np.float32]] = {}
+        """(D,) by text."""
+
+    def choose(
+        self, connection: sa.Connection, text: str, *, limit: int, match: Match, env: str
+    ) -> list[SkillVersionRow]:
+        """The versions in use of the skills for a situation. Raises BadRecord."""
+        if match not in get_args(Match):
+            raise BadRecord(f"skills are not matched by '{match}': say template or embedding")
+        if limit < 1:
+            raise BadRecord(f"{limit} general skills cannot be shown: say 1 or more")
+        heads = _read_heads(connection)
+        general = [head for head in heads if head.category == "general"]
+        mistakes = [head for head in heads if head.category == "common_mistakes"]
+        specific = [head for head in heads if head.category not in ("general", "common_mistakes")]
+        text = text[:_MOST_CHARS]
+        if match == "embedding":
+            general, specific = self._by_cosine(text, general), self._by_cosine(text, specific)
+        else:
+            specific = _by_words(text, specific, env)
+        chosen = general[:limit] + specific[:SPECIFIC] + mistakes[:MISTAKES]
+        return read_versions(connection, [head.id for head in chosen])
+
+    def _by_cosine(self, text: str, heads: Sequence[Any]) -> list[Any]:
+        if not heads:
+            return []
+        asked_D = self._embedder.embed([text])[0]
+        similar_N = self._embed([_summary(head) for head in heads]) @ asked_D
+        return [heads[i] for i in np.argsort(-np.round(similar_N, 4), kind="stable")]
+
+    def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(N, D)"""
+        known = self._vectors
+        if missing := sorted(set(texts) - known.keys()):
+            fresh = dict(zip(missing, self._embedder.embed(missing), strict=True))
+            known = {**known, **fresh}
+            self._vectors = known if len(known) <= _MOST_VECTORS else fresh
+        return np.stack([known[text] for text in texts])
+
+
+def _read_heads(connection: sa.Connection) -> list[Any]:
+    """What the skills that are not retired say at first, by name."""
+    head = sa.func.substr(_VERSIONS.c.body, 1, _HEAD_CHARS).label("head")
+    query = sa.select(_VERSIONS.c.id, _SKILLS.c.name, _SKILLS.c.category, _SKILLS.c.description, head)
+    query = query.join_from(_SKILLS, _VERSIONS, in_use()).where(_SKILLS.c.retired.is_(None))
+    return sorted(connection.execute(query), key=lambda row: row.name)  # engines differ where a hyphen sorts
+
+
+def _by_words(text: str, heads: Sequence[Any], env: str) -> list[Any]:
+    said = _keywords(text)
+    found = []
+    for head in heads:
+        own = _keywords(f"{head.name} {head.category} {head.description}")
+        share = len(own & said) / max(1, len(own))
+        if head.category == env or share:
+            found.append((head.category != env, -share, head))
+    return [head for *_, head in sorted(found, key=lambda each: each[:2])]
+
+
+def _keywords(text: str) -> set[str]:
+    """Words of three letters or more that say something, without a plural's s."""
+    words = (word for word in flat(text).split() if len(word) >= 3 and word not in _SAY_NOTHING)
+    return {word[:-1] if word.endswith("s") and not word.endswith("ss") else word for word in words}
+
+
+def _summary(head: Any) -> str:
+    return f"{head.name}. {head.description}. {head.head}"
