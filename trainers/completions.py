@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
@@ -15,7 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agents.types import Message
 
-__all__ = ["Completions", "CompletionsConfig", "Unanswered", "completions"]
+__all__ = ["Ask", "Completions", "CompletionsConfig", "Unanswered", "completions", "voice"]
+
+Ask = Callable[[Sequence[Message], float, int], Awaitable[str]]
+"""A question at a temperature, and its answer of so many tokens at most."""
 
 PAUSE_S = 1.0
 """Before the first request that is made again; it doubles each time."""
@@ -93,3 +96,13 @@ async def completions(config: CompletionsConfig, setting: str) -> AsyncIterator[
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(headers=headers, timeout=config.timeout_s) as client:
         yield Completions(client, config, setting)
+
+
+@asynccontextmanager
+async def voice(config: CompletionsConfig, policy: Ask, setting: str) -> AsyncIterator[Ask]:
+    """Who answers: the endpoint, which has its own limit of tokens, or the policy where no address is given."""
+    if not config.url:
+        yield policy
+        return
+    async with completions(config, setting) as model:
+        yield lambda messages, temperature, _: model.answer(messages, temperature=temperature)

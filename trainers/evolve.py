@@ -28,9 +28,9 @@ from skills_db.rules import Rules
 from skills_db.store import Store
 from skills_db.types import NewExperience
 from trainers.algorithms.base import Group, Metrics
-from trainers.completions import Unanswered
+from trainers.completions import Ask, Unanswered
 from trainers.config import MemoryConfig
-from trainers.distillers.base import Ask, Distiller, Lessons
+from trainers.distillers.base import Distiller, Lessons
 from trainers.player import Player
 
 __all__ = ["Evolution", "asking", "costs", "taught", "teachers"]

@@ -12,6 +12,9 @@ they stay decides what a turn costs, with P tokens of prompt, M of notes and O o
 
 The static baselines: `retrieval = "task"` asks once, for the first observation; "random" shows any notes; "none" shows
 none. Ours: a note is shown whole or not at all, and kept notes are not said twice. Without a library it is `full`.
+
+MetaClaw (arXiv 2603.17187): the system message has skills, chosen by the first observation. They stay as they were
+given for the whole episode, so that the prompt continues, and so does their generation.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from typing import Literal
 from pydantic import Field
 
 from agents.contexts.base import Context, ContextConfig, answered
+from agents.skills import active_skills, fitting
 from agents.types import History, Message, Prompt
-from skills_db.types import Hit
+from skills_db.types import Hit, SkillVersionRow
 
 __all__ = ["Recall", "block"]
 
@@ -31,7 +35,7 @@ HEADINGS = {"skill": "What helped here before:", "failure": "What failed here be
 
 
 class RecallConfig(ContextConfig):
-    """Which notes are shown, and where."""
+    """Which notes and skills are shown, and where."""
 
     retrieval: Literal["step", "task", "random", "none"] = "step"
     """For every observation, once for the first one, any notes every turn, or none."""
@@ -47,28 +51,54 @@ class RecallConfig(ContextConfig):
     """Behind the system message, the paper's; or before what came last, its code's."""
     stay: Literal["replaced", "kept"] = "replaced"
     """Whether a prompt holds its own turn's notes alone, or those of the turns before too."""
+    skills: int = Field(default=0, ge=0)
+    """General skills of an episode at most, MetaClaw's has 6; those for its environment and situation, and of common
+    mistakes, come on top. 0: no skills."""
+    skills_match: Literal["template", "embedding"] = "template"
+    """How skills are chosen: by category and words, or by the cosine of texts."""
+    skills_tokens: int = Field(default=1000, ge=0)
+    """The block of skills is at most so long."""
 
 
 class Recall(Context):
-    """The whole history with notes."""
+    """The whole history with notes and skills."""
 
     Config = RecallConfig
     config: RecallConfig
     shows_notes = True
 
     async def prompt(self, history: History) -> Prompt:
-        """The history, and the notes that are found for this moment."""
+        """The history, the skills that the episode began with, and the notes that are found for this moment."""
         kept = self.config.stay == "kept"
+        generation, skills = await self._skills(history)
         found = await self._found(history)
         in_sight = {id for turn in history.turns for id in turn.prompt.used} if kept else set()
         told = self._fitting([hit for hit in found if hit.id not in in_sight])
         used = tuple(hit.id for hit in found if hit.id in in_sight or hit in told)
         messages = self.continued(history) if kept else self._plain(history)
+        if skills and not (kept and history.turns):
+            messages = _behind_system(messages, active_skills(skills))
         if told and self.library is not None:
             notes = block(told)
             messages = self._with(messages, notes)
             self.library.asked.told_tokens += self.library.tokens(notes)
-        return Prompt(messages, used=used)
+        return Prompt(messages, used=used, skills=tuple(one.digest for one in skills), generation=generation)
+
+    async def _skills(self, history: History) -> tuple[int, list[SkillVersionRow]]:
+        """The skills of the episode and their generation, as they were when it began."""
+        config, library = self.config, self.library
+        if library is None:
+            return 0, []
+        if history.turns:
+            first = history.turns[0].prompt
+            return first.generation, library.given(first.skills)
+        if not config.skills:
+            return library.generation, []
+        asked = history.opened.result.observation.text
+        generation, found = await library.skills(asked, limit=config.skills, match=config.skills_match)
+        told = fitting(found, library.tokens, config.skills_tokens)
+        library.asked.skill_tokens += library.tokens(active_skills(told)) if told else 0
+        return generation, told
 
     async def _found(self, history: History) -> Sequence[Hit]:
         config, library = self.config, self.library
@@ -94,8 +124,7 @@ class Recall(Context):
 
     def _with(self, messages: Sequence[Message], notes: str) -> list[Message]:
         if self.config.place == "system":
-            system, *rest = messages
-            return [{"role": "system", "content": f"{system['content']}\n\n{notes}"}, *rest]
+            return _behind_system(messages, notes)
         *rest, last = messages
         return [*rest, {"role": last["role"], "content": f"{notes}\n\n{last['content']}"}]
 
@@ -105,6 +134,11 @@ class Recall(Context):
         for turn in history.turns:
             messages += [answered(turn), {"role": "user", "content": self.came(turn)}]
         return messages
+
+
+def _behind_system(messages: Sequence[Message], text: str) -> list[Message]:
+    system, *rest = messages
+    return [{"role": "system", "content": f"{system['content']}\n\n{text}"}, *rest]
 
 
 def block(hits: Collection[Hit]) -> str:

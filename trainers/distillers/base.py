@@ -7,19 +7,17 @@ kept of the lessons is not the distiller's to say: rates, capacity and novelty a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from agents.conduct import shown
-from agents.types import Episode, Message
+from agents.types import Episode
 from skills_db.types import NewExperience
+from trainers.completions import Ask
 
-__all__ = ["Ask", "Distiller", "DistillerConfig", "Lessons", "lesson"]
-
-Ask = Callable[[Sequence[Message], float, int], Awaitable[str]]
-"""A question to the policy itself, at a temperature, and its answer of so many tokens at most."""
+__all__ = ["Distiller", "DistillerConfig", "Lessons", "lesson"]
 
 Lessons = list[NewExperience]
 

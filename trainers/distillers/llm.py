@@ -16,8 +16,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from agents.conduct import said, shown
 from agents.types import Episode, Message
-from trainers.completions import CompletionsConfig, completions
-from trainers.distillers.base import Ask, Distiller, DistillerConfig, Lessons, lesson
+from trainers.completions import Ask, CompletionsConfig, voice
+from trainers.distillers.base import Distiller, DistillerConfig, Lessons, lesson
 
 __all__ = ["Llm"]
 
@@ -50,10 +50,8 @@ class Llm(Distiller):
 
     async def lessons(self, won: Sequence[Episode], lost: Sequence[Episode]) -> list[Lessons]:
         """What the model finds in each. Raises Unanswered where the endpoint refuses or does not answer."""
-        if not self.config.url:
-            return await self._asked(self.ask, won, lost)
-        async with completions(self.config, "memory.distiller.url") as model:
-            return await self._asked(lambda messages, heat, _: model.answer(messages, temperature=heat), won, lost)
+        async with voice(self.config, self.ask, "memory.distiller.url") as ask:
+            return await self._asked(ask, won, lost)
 
     async def _asked(self, ask: Ask, won: Sequence[Episode], lost: Sequence[Episode]) -> list[Lessons]:
         wanted: list[tuple[Episode, Kind]] = [(one, "skill") for one in won]

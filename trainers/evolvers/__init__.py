@@ -1,0 +1,1 @@
+"""Who writes skills from what went wrong, one way a file."""
