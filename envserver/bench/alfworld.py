@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from typing import Any, Literal
 
 import uvloop
 
+from envserver.bench.apart import apart
 from envserver.bench.report import Table, percentile, ratio
 from envserver.client import Gym, World
 from envserver.envs._alfworld.goals import TYPES
@@ -191,17 +191,7 @@ def _indexed() -> list[Table]:
 
 
 def _in_process(drive: Drive) -> Played:
-    done = subprocess.run(
-        [sys.executable, "-m", "envserver.bench.alfworld"],
-        input=json.dumps(asdict(drive)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"driving in process failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = apart("envserver.bench.alfworld", drive, timeout_s=300)
     return Played(tuple(found["first_ms"]), tuple(found["reset_ms"]), found["steps_s"])
 
 

@@ -11,12 +11,12 @@ import asyncio
 import gc
 import json
 import os
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import Literal, cast
 
+from envserver.bench.apart import apart
 from envserver.bench.report import percentile
 from envserver.schema import StepResult
 
@@ -254,17 +254,7 @@ async def play(load: Load) -> Measured:
 
 def drive(load: Load) -> Measured:
     """Run a load in a process of its own. Raises RuntimeError where it fails or a step was refused."""
-    done = subprocess.run(
-        [sys.executable, "-m", "envserver.bench.load"],
-        input=json.dumps(asdict(load)),
-        capture_output=True,
-        text=True,
-        timeout=load.seconds + 120,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the load generator failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    measured = Measured(**json.loads(done.stdout))
+    measured = Measured(**apart("envserver.bench.load", load, timeout_s=load.seconds + 120))
     if measured.frame_errors:
         raise RuntimeError(f"{measured.frame_errors} frames were refused or lost at {load.sessions} sessions")
     return measured

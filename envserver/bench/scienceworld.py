@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from statistics import median
 from typing import Any, Literal
 
 from envserver import plugins
+from envserver.bench.apart import apart
 from envserver.bench.report import Table, ratio
 from envserver.core import Env
 from envserver.schema import Action, Task
@@ -99,18 +98,8 @@ def measure(quick: bool) -> list[Table]:
 
 
 def _in_process(drive: Drive) -> Driven:
-    done = subprocess.run(
-        [sys.executable, "-m", "envserver.bench.scienceworld"],
-        input=json.dumps(asdict(drive)),
-        env={**os.environ, "JAVA_TOOL_OPTIONS": "-Xmx512m -XX:+UseSerialGC"} if drive.who == "package" else None,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"driving in process failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    return Driven(**json.loads(done.stdout.splitlines()[-1]))
+    java = {"JAVA_TOOL_OPTIONS": "-Xmx512m -XX:+UseSerialGC"} if drive.who == "package" else None
+    return Driven(**apart("envserver.bench.scienceworld", drive, timeout_s=600, env=java))
 
 
 def _driven(drive: Drive) -> Driven:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import uvloop
 from websockets.asyncio.client import connect
 
 from envserver import plugins
+from envserver.bench.apart import apart
 from envserver.bench.null import floor
 from envserver.bench.report import Table, percentile, ratio
 from envserver.client import Gym, World
@@ -201,17 +201,7 @@ async def _play(gym: Gym, episodes: Iterator[tuple[str, random.Random]], times_s
 
 
 def _in_process(drive: Drive) -> list[Round]:
-    done = subprocess.run(
-        [sys.executable, "-m", "envserver.bench.textworld"],
-        input=json.dumps(asdict(drive)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"driving in process failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    return [Round(**found) for found in json.loads(done.stdout.splitlines()[-1])]
+    return [Round(**found) for found in apart("envserver.bench.textworld", drive, timeout_s=300)]
 
 
 def _driven(drive: Drive) -> list[Round]:
