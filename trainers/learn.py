@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import torch
 
-from trainers.algorithms.base import Group, Metrics
-from trainers.batch import Row, collate
+from trainers.algorithms.base import Algorithm, Group, Metrics
+from trainers.batch import Batch, Row, collate
+from trainers.learner import Learner
 from trainers.parts import Parts
 from trainers.rows import credited, is_zero, minibatches, packed, rows
 
-__all__ = ["learn"]
+__all__ = ["learn", "learn_rows"]
 
 
 def learn(parts: Parts, groups: Sequence[Group]) -> tuple[list[list[list[float]]], Metrics]:
@@ -24,12 +25,21 @@ def learn(parts: Parts, groups: Sequence[Group]) -> tuple[list[list[list[float]]
 
     Runs in a thread; nobody samples meanwhile.
     """
-    algorithm, learner, rng = parts.algorithm, parts.learner, parts.rng("learn")
-    micro_tokens = parts.config.learner.micro_tokens
+    algorithm = parts.algorithm
     advantages = algorithm.advantages(groups)
     found = rows(groups, advantages)
+    flat, metrics = learn_rows(
+        algorithm, parts.learner, found, micro_tokens=parts.config.learner.micro_tokens, rng=parts.rng("learn")
+    )
+    return credited(groups, flat) if algorithm.raw_credit else advantages, metrics
+
+
+def learn_rows(
+    algorithm: Algorithm, learner: Learner, found: Sequence[Row], *, micro_tokens: int, rng: random.Random
+) -> tuple[list[Batch], Metrics]:
+    """The batches of these rows as `prepare` gave them, and what the probe and the updates report."""
     metrics: Metrics = {"rows/count": len(found), "rows/zero": sum(is_zero([row]) for row in found)}
-    metrics |= probe(parts, found, rng)
+    metrics |= probe(learner, found, micro_tokens, rng)
     cut = minibatches(found, algorithm, count=algorithm.config.minibatches, micro_tokens=micro_tokens, rng=rng)
     flat = algorithm.prepare(learner, [batch for part in cut for batch in part]) if cut else []
     prepared = iter(flat)
@@ -42,16 +52,16 @@ def learn(parts: Parts, groups: Sequence[Group]) -> tuple[list[list[list[float]]
         values = [update[name] for update in updates if name in update]
         # What the probe measured before the updates stands.
         metrics.setdefault(name, sum(values) / (1 if name == "learner/skipped" else len(values)))
-    return credited(groups, flat) if algorithm.raw_credit else advantages, metrics
+    return flat, metrics
 
 
-def probe(parts: Parts, found: Sequence[Row], rng: random.Random) -> Metrics:
+def probe(learner: Learner, found: Sequence[Row], micro_tokens: int, rng: random.Random) -> Metrics:
     """Entropy, and how far trainer and sampler disagree, on one batch of random rows before anything is updated."""
     if not found:
         return {}
-    batch = collate(rng.choice(packed([[row] for row in found], parts.config.learner.micro_tokens)))
+    batch = collate(rng.choice(packed([[row] for row in found], micro_tokens)))
     with torch.no_grad():
-        forward = parts.learner.forward(batch, frozenset({"entropy"}))
+        forward = learner.forward(batch, frozenset({"entropy"}))
     assert forward.entropy_BL is not None
     gap = (forward.logp_BL - batch.behaviour_BL).abs()[batch.mask_BL]
     return {
