@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from envserver.schema import Action, Observation, StepResult, Task, ToolSpec
 
-__all__ = ["Env", "EnvConfig", "Making", "cut", "going", "lost", "won"]
+__all__ = ["Briefing", "Env", "EnvConfig", "Making", "cut", "going", "lost", "won"]
 
 
 class EnvConfig(BaseModel):
@@ -32,6 +32,13 @@ class Making(NamedTuple):
     """Two tasks of an environment that name the same need the same."""
     make: Callable[[], object]
     """Makes it. What it raises is told to whoever opens the task."""
+
+
+class Briefing(NamedTuple):
+    """What a player is told before the first step."""
+
+    instructions: str
+    tools: Sequence[ToolSpec] = ()
 
 
 class Env(ABC):
@@ -78,6 +85,10 @@ class Env(ABC):
     @abstractmethod
     def step(self, action: Action) -> StepResult:
         """Play one action. Nonsense costs a step and is answered; it is no error."""
+
+    def briefing(self) -> Briefing | None:
+        """This episode's own instructions and tools, asked for once after `reset`; None: they are the class's."""
+        return None
 
     def close(self) -> None:  # noqa: B027
         """Let go of everything; safe to call twice."""

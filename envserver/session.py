@@ -45,6 +45,7 @@ class Session:
         "playing_action",
         "results",
         "task",
+        "told",
         "touched",
         "world",
     )
@@ -60,6 +61,8 @@ class Session:
         self.began_at = 0
         """Steps taken before this session: more than 0 after a fork."""
         self.world: World | None = None
+        self.told = b""
+        """The episode's own instructions and tools; empty where they are the environment's."""
         self.actions: list[Logged] = []
         self.results: list[bytes] = []
         """The opening result, then one a step."""

@@ -19,6 +19,7 @@ from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
 from envserver.config import ServerConfig
+from envserver.core import Briefing
 from envserver.errors import (
     BadRequest,
     EpisodeOver,
@@ -33,7 +34,7 @@ from envserver.metrics import Counts
 from envserver.replay import Unrestorable, rebuild, surviving
 from envserver.schema import EnvCard, Outcome, SessionState, Task
 from envserver.session import Logged, Session, as_json
-from envserver.workers.base import Home, Result, World, WorldLost
+from envserver.workers.base import Home, Result, World, WorldLost, briefed
 from envserver.workers.inline import Inline, InlineWorld
 from envserver.workers.nursery import Nursery
 from envserver.workers.process import ProcessWorld, landed
@@ -55,7 +56,7 @@ class Sessions:
         self._max_steps, self._limit_bytes = config.max_steps, config.session_limit_bytes
         self._table: dict[str, Session] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._openings: dict[str, bytes] = {}
+        self._told: dict[str, bytes] = {}
 
     def __len__(self) -> int:
         return len(self._table)
@@ -109,7 +110,7 @@ class Sessions:
             copy.actions = source.actions[:at]
             copy.results = source.results[: at + 1]
             copy.log_bytes = sum(map(len, copy.actions)) + sum(map(len, copy.results[1:]))
-            copy.owner = source.owner
+            copy.owner, copy.told = source.owner, source.told
             copy.opening = self._spawn(self._fork(source, copy))
         return await self._opened(copy)
 
@@ -223,20 +224,19 @@ class Sessions:
             await asyncio.shield(session.opening)
         session.touched = monotonic()
         env = session.task.env
-        fixed = self._openings.get(env)
-        if fixed is None:
-            tools = to_json(session.card.tools)
-            fixed = b'","instructions":' + to_json(session.card.instructions) + b',"tools":' + tools + b',"result":'
-            self._openings[env] = fixed
-        index = session.began_at
-        return b'{"session":"%b%b%b,"index":%d}' % (session.id.encode(), fixed, session.results[index], index)
+        told = session.told or self._told.get(env)
+        if told is None:
+            told = self._told[env] = briefed(Briefing(session.card.instructions, session.card.tools))
+        id, index = session.id.encode(), session.began_at
+        return b'{"session":"%b",%b,"result":%b,"index":%d}' % (id, told, session.results[index], index)
 
     async def _open(self, session: Session) -> None:
         try:
-            session.world, result = await surviving(lambda: session.home.open(session.task))
+            world, result = await surviving(lambda: session.home.open(session.task))
         except (GymError, Unrestorable) as error:
             self._table.pop(session.id, None)
             raise _gym_error(error, session.id) from None
+        session.world, session.told = world, world.told
         session.results.append(result.body)
         session.opening = None
         self.counts.opened += 1

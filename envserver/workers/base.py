@@ -15,11 +15,11 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from envserver.catalogue import BadOption, configured
-from envserver.core import Env, EnvConfig
+from envserver.core import Briefing, Env, EnvConfig
 from envserver.errors import UnknownTask, WorldFailed
 from envserver.schema import Action, Demonstration, StepResult, Task, TaskPage
 
-__all__ = ["Home", "Result", "Served", "World", "WorldLost", "Worlds", "played"]
+__all__ = ["Home", "Result", "Served", "World", "WorldLost", "Worlds", "briefed", "played"]
 
 MAX_LISTINGS = 64
 """Task listings a process remembers."""
@@ -51,6 +51,9 @@ class World(ABC):
     """One live episode."""
 
     __slots__ = ()
+
+    told: bytes
+    """The episode's own instructions and tools, as `briefed` writes them; empty where they are the environment's."""
 
     @property
     @abstractmethod
@@ -129,6 +132,15 @@ class Worlds:
     def step(self, world: int, action: Action) -> Result:
         """Play one action."""
         return played(self._worlds[world], action)
+
+    def told(self, world: int) -> bytes:
+        """The own briefing of number `world`; empty where it has none."""
+        env = self._worlds[world]
+        try:
+            briefing = env.briefing()
+            return b"" if briefing is None else briefed(briefing)
+        except (Exception, SystemExit) as error:
+            _failed(env, "briefing", error)
 
     def env(self, world: int) -> Env:
         """The environment behind number `world`."""
@@ -226,6 +238,11 @@ class Worlds:
                 env.close()
         except (Exception, SystemExit) as error:
             print(f"envserver: {type(env).__name__}.close raised {type(error).__name__}: {error}", flush=True)
+
+
+def briefed(briefing: Briefing) -> bytes:
+    """Two fields of Opened, as JSON without braces."""
+    return b'"instructions":%b,"tools":%b' % (to_json(briefing.instructions), to_json(list(briefing.tools)))
 
 
 def played(env: Env, action: Action) -> Result:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pydantic import JsonValue
 
 from envserver.catalogue import load_env
+from envserver.errors import WorldFailed
 from envserver.schema import Action, Task
 from envserver.workers.base import Home, Result, Served, World, Worlds, played
 from envserver.workers.nursery import Nursery
@@ -23,12 +24,13 @@ read_action: Callable[[dict[str, str]], Action] = Action.__pydantic_validator__.
 class InlineWorld(World):
     """A world that is stepped where it is asked."""
 
-    __slots__ = ("env", "home", "number")
+    __slots__ = ("env", "home", "number", "told")
 
     def __init__(self, home: Inline, number: int) -> None:
         self.home = home
         self.number = number
         self.env = home.worlds.env(number)
+        self.told = b""
 
     @property
     def lost(self) -> bool:
@@ -68,7 +70,13 @@ class Inline(Home):
         self._load(task.env)
         number = next(self.numbers)
         result = self.worlds.open(number, task)
-        return InlineWorld(self, number), result
+        world = InlineWorld(self, number)
+        try:
+            world.told = self.worlds.told(number)
+        except WorldFailed:
+            world.close()
+            raise
+        return world, result
 
     async def tasks(self, env: str, split: str, offset: int, limit: int, options: Mapping[str, JsonValue]) -> bytes:
         self._load(env)

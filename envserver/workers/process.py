@@ -25,7 +25,7 @@ from envserver.errors import WorldFailed, WorldSilent, from_problem
 from envserver.schema import Problem, Task
 from envserver.workers.base import Home, Result, World, WorldLost
 from envserver.workers.nursery import Nursery
-from envserver.workers.template import ANSWER, ASK, Flag, Verb
+from envserver.workers.template import ANSWER, ASK, TOLD, Flag, Verb
 
 __all__ = ["ProcessWorld", "Processes", "Worker", "landed"]
 
@@ -181,7 +181,7 @@ class Worker(asyncio.Protocol):
 class ProcessWorld(World):
     """A world in a worker."""
 
-    __slots__ = ("closed", "home", "number", "pinned", "worker")
+    __slots__ = ("closed", "home", "number", "pinned", "told", "worker")
 
     def __init__(self, home: Processes, worker: Worker, pinned: bool) -> None:
         self.home = home
@@ -189,6 +189,7 @@ class ProcessWorld(World):
         self.number = next(home.numbers)
         self.pinned = pinned
         self.closed = False
+        self.told = b""
         worker.worlds += 1
         worker.pinned += pinned
 
@@ -230,8 +231,11 @@ class ProcessWorld(World):
 
     async def begin(self, task: bytes) -> Result:
         """Open the world for `task`."""
-        call = self._call(Verb.OPEN, task, self.home.config.open_timeout_s)
-        return landed(await call)
+        flags, body = _checked(await self._call(Verb.OPEN, task, self.home.config.open_timeout_s))
+        if flags & Flag.TOLD:
+            end = TOLD.size + TOLD.unpack_from(body)[0]
+            self.told, body = body[TOLD.size : end], body[end:]
+        return landed((flags, body))
 
     async def _ask(self, verb: Verb, body: bytes) -> tuple[int, bytes]:
         return _checked(await self._call(verb, body, self.home.config.call_timeout_s))

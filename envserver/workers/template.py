@@ -30,12 +30,14 @@ from envserver.kin import end_with
 from envserver.schema import Action, Task
 from envserver.workers.base import Result, Served, Worlds
 
-__all__ = ["ANSWER", "ASK", "Flag", "Verb"]
+__all__ = ["ANSWER", "ASK", "TOLD", "Flag", "Verb"]
 
 ASK = struct.Struct("!IBQ")
 """Header of a call: body bytes, verb, number of the world."""
 ANSWER = struct.Struct("!IB")
 """Header of an answer: body bytes, flags."""
+TOLD = struct.Struct("!I")
+"""Bytes of the episode's own briefing, which stands before the result where the flag says so."""
 
 
 class Verb(IntEnum):
@@ -57,6 +59,7 @@ class Flag(IntFlag):
     TRUNCATED = 2
     ERROR = 4
     NONE = 8
+    TOLD = 16
 
 
 def main(control: socket.socket, parent: int) -> None:
@@ -133,7 +136,9 @@ def _answer(worlds: Worlds, verb: Verb, world: int, body: bytes) -> tuple[int, b
     try:
         match verb:
             case Verb.OPEN:
-                return _result(worlds.open(world, Task.model_validate_json(body)))
+                flags, result = _result(worlds.open(world, Task.model_validate_json(body)))
+                told = worlds.told(world)
+                return (flags | Flag.TOLD, TOLD.pack(len(told)) + told + result) if told else (flags, result)
             case Verb.STEP:
                 return _result(worlds.step(world, Action.model_validate_json(body)))
             case Verb.COPY:

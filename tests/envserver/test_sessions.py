@@ -18,7 +18,7 @@ from envserver.launch import Launched, launch
 LONG = Task(env="counter", key="train/0", options={"goal": 50})
 
 
-def of(env: str, **options: int) -> Task:
+def of(env: str, **options: int | str) -> Task:
     return Task(env=env, key="train/1", options={"goal": 50, **options})
 
 
@@ -308,3 +308,23 @@ async def test_an_error_inside_a_world_ends_its_session_alone(gym: Gym) -> None:
     assert pids == {worker["pid"] for worker in (await gym.health()).workers}
     with pytest.raises(WorldFailed, match="not finite"):
         await sibling.step("nan")
+
+
+@pytest.mark.parametrize("env", ["counter", "trivial", "copyable"])
+async def test_an_episode_may_have_instructions_and_tools_of_its_own(gym: Gym, env: str) -> None:
+    own = await gym.open(of(env, brief='Say "é".'))
+    other = await gym.open(of(env))
+    await own.step("1")
+    fork = await own.fork()
+    for world in (own, fork, await own.fork(0)):
+        assert world.opened.instructions == 'Say "é".'
+        assert [(tool.name, tool.description) for tool in world.opened.tools] == [("say", 'Say "é".')]
+    assert (other.opened.instructions, other.opened.tools) == ("Say a number.", [])
+    assert fork.opened.result == own.result
+
+
+@pytest.mark.parametrize("env", ["counter", "trivial"])
+async def test_a_briefing_that_fails_is_the_worlds_failure(gym: Gym, env: str) -> None:
+    with pytest.raises(WorldFailed, match="briefing raised ValueError: no words"):
+        await gym.open(of(env, brief="raise"))
+    assert (await gym.open(of(env))).opened.instructions == "Say a number."

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Sequence
 
-from envserver import Action, Env, EnvConfig, StepResult, Task, going, won
+from envserver import Action, Briefing, Env, EnvConfig, StepResult, Task, ToolSpec, going, won
 
 __all__: list[str] = []
 
@@ -24,6 +24,8 @@ class _World(Env):
         """Steps until the task is solved."""
         size: int = 3
         """Tasks of a split."""
+        brief: str = ""
+        """The episode's own instructions; `raise` fails."""
 
     @classmethod
     def tasks(cls, config: EnvConfig, split: str) -> Sequence[str]:
@@ -48,6 +50,13 @@ class _World(Env):
         text = f"{self.key} {self.seed} {'/'.join(self.said)}"
         assert isinstance(self.config, self.Config)
         return won(text) if self.steps >= self.config.goal else going(text, reward=0.5, choices=["1", "2"])
+
+    def briefing(self) -> Briefing | None:
+        assert isinstance(self.config, self.Config)
+        if self.config.brief == "raise":
+            raise ValueError("no words")
+        tool = ToolSpec(name="say", description=self.config.brief, parameters={"type": "object"})
+        return Briefing(self.config.brief, [tool]) if self.config.brief else None
 
     def expert(self) -> Action | None:
         return Action(text=str(self.steps))
