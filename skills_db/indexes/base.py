@@ -24,6 +24,16 @@ Ids = npt.NDArray[np.int64]
 _CLUSTERS = cast(sa.Table, Cluster.__table__)
 _READ_ROWS = 8192
 
+# Made once: to put a statement together takes longer than to run it.
+_BOTH = sa.select(_CLUSTERS.c.id, _CLUSTERS.c.vector)
+_SINCE = (
+    _BOTH.where(_CLUSTERS.c.env == sa.bindparam("env"), _CLUSTERS.c.embedder == sa.bindparam("embedder"))
+    .where(_CLUSTERS.c.id > sa.bindparam("last"))
+    .order_by(_CLUSTERS.c.id)
+    .limit(_READ_ROWS)
+)
+_NAMED = _BOTH.where(_CLUSTERS.c.id.in_(sa.bindparam("ids", expanding=True)))
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -52,12 +62,9 @@ class Index(ABC):
 
     def read(self, connection: sa.Connection) -> None:
         """Take in what was committed since."""
-        query = sa.select(_CLUSTERS.c.id, _CLUSTERS.c.vector).where(
-            _CLUSTERS.c.env == self.space.env, _CLUSTERS.c.embedder == self.space.embedder
-        )
+        whose = {"env": self.space.env, "embedder": self.space.embedder}
         while True:
-            on = query.where(_CLUSTERS.c.id > self.last).order_by(_CLUSTERS.c.id).limit(_READ_ROWS)
-            found = connection.execute(on).all()
+            found = connection.execute(_SINCE, whose | {"last": self.last}).all()
             if found:
                 ids = np.array([row.id for row in found], np.int64)
                 self.add(connection, ids, unpack_vectors([row.vector for row in found], self.space.dimensions))
@@ -68,6 +75,5 @@ class Index(ABC):
 
 def read_rows(connection: sa.Connection, ids: Ids, dimensions: int) -> tuple[Ids, Rows]:
     """(n,) of the clusters `ids` that are there, and their (n, D) vectors as SQL has them."""
-    query = sa.select(_CLUSTERS.c.id, _CLUSTERS.c.vector).where(_CLUSTERS.c.id.in_(ids.tolist()))
-    found = connection.execute(query).all()
+    found = connection.execute(_NAMED, {"ids": ids.tolist()}).all()
     return np.array([row.id for row in found], np.int64), unpack_vectors([row.vector for row in found], dimensions)
