@@ -34,7 +34,7 @@ __all__ = ["Database", "connect", "parse_url"]
 
 BUSY_TIMEOUT_S = 60.0
 CACHE_KIB = 32 * 1024
-"""Of a SQLite connection, at most: the inner pages of a million experiences fit, where the default would read each anew."""
+"""Of a SQLite connection, at most: what leads to a million experiences fits, and is not read again for each."""
 
 
 class Database:
