@@ -2,7 +2,8 @@
 
 A run that is resumed plays again what came after its checkpoint. Episodes keep their task's statistics true by going
 in one transaction with them; an experience that was credited in them is ranked by its other showings, and one that was
-learned from them is retired.
+learned from them is retired. A skill that only they have taught, and that was shown in no other, is gone: whether it
+is there decides what is taught next.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from typing import cast
 
 import sqlalchemy as sa
 
-from skills_db.models import Episode, Experience, TaskStats, Turn, Use
+from skills_db.models import Episode, Experience, Skill, SkillVersion, TaskStats, Turn, Use
 
 __all__ = ["rewind"]
 
 _EPISODES = cast(sa.Table, Episode.__table__)
 _EXPERIENCES = cast(sa.Table, Experience.__table__)
+_SKILLS = cast(sa.Table, Skill.__table__)
 _STATS = cast(sa.Table, TaskStats.__table__)
 _TURNS = cast(sa.Table, Turn.__table__)
 _USES = cast(sa.Table, Use.__table__)
+_VERSIONS = cast(sa.Table, SkillVersion.__table__)
 
 
 def rewind(connection: sa.Connection, run: str, step: int) -> int:
@@ -28,9 +31,11 @@ def rewind(connection: sa.Connection, run: str, step: int) -> int:
     doomed = sa.and_(_EPISODES.c.run == run, _EPISODES.c.step > step)
     _uncredit(connection, doomed)
     _unlearn(connection, doomed)
+    skills = _taught_alone(connection, doomed)
     count = connection.execute(_EPISODES.delete().where(doomed)).rowcount  # turns and showings go with them
     if count:
         _count_again(connection, run)
+    _drop_unshown(connection, skills)
     return int(count)
 
 
@@ -59,6 +64,22 @@ def _unlearn(connection: sa.Connection, doomed: sa.ColumnElement[bool]) -> None:
     taught = sa.select(_EPISODES.c.id).where(doomed)
     change = sa.update(_EXPERIENCES).where(_EXPERIENCES.c.episode.in_(taught), _EXPERIENCES.c.retired.is_(None))
     connection.execute(change.values(retired=datetime.now(UTC), retired_why="pruned"))
+
+
+def _taught_alone(connection: sa.Connection, doomed: sa.ColumnElement[bool]) -> list[int]:
+    """Skills of which every version was learned from the doomed episodes."""
+    taught = sa.select(_EPISODES.c.id).where(doomed)
+    mine = _VERSIONS.c.episode.in_(taught)
+    other = sa.select(_VERSIONS.c.skill).where(sa.or_(~mine, _VERSIONS.c.episode.is_(None)))
+    found = sa.select(_VERSIONS.c.skill).where(mine, _VERSIONS.c.skill.not_in(other)).distinct()
+    return sorted(connection.execute(found).scalars())
+
+
+def _drop_unshown(connection: sa.Connection, skills: list[int]) -> None:
+    """Delete those that no showing is left of."""
+    shown = sa.select(_VERSIONS.c.skill).join(_USES, _USES.c.skill_version == _VERSIONS.c.id)
+    doomed = _SKILLS.c.id.in_(skills)
+    connection.execute(_SKILLS.delete().where(doomed, _SKILLS.c.id.not_in(shown)))  # versions go with them
 
 
 def _count_again(connection: sa.Connection, run: str) -> None:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from trainers.plugged import plugged
+from trainers.skills_config import SkillsConfig
 
 __all__ = [
     "AlarmsConfig",
@@ -289,7 +290,7 @@ class MemoryConfig(_Section):
     minimum: int = Field(10, ge=0)
     """C_min: no notes are shown while the library holds no more entries than this."""
     at_eval: bool = True
-    """Whether notes are shown in evaluations too."""
+    """Whether notes and skills are shown in evaluations too."""
     demonstrations: float = Field(0.0, ge=0, le=1)
     """Share of the demonstrations that teach the library before the others are shown with its notes, so that a model
     learns to read them."""
@@ -360,6 +361,7 @@ class RunConfig(_Section):
     sft: SftConfig = SftConfig()
     store: StoreConfig = StoreConfig()
     memory: MemoryConfig = MemoryConfig()
+    skills: SkillsConfig = SkillsConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     alarms: AlarmsConfig = AlarmsConfig()
 
@@ -379,6 +381,14 @@ class RunConfig(_Section):
         steps = episodes // (sampling.tasks_per_step * sampling.group_size)
         rest = {name: value for name, value in sft.items() if name not in ("budget", "share")}
         return found | {"steps": steps, "sft": rest | {"demonstrations": demonstrations}}
+
+    @model_validator(mode="after")
+    def _skills_are_shown(self) -> RunConfig:
+        if self.skills.every and not getattr(self.context, "skills", 0):
+            raise ValueError(
+                "skills.every writes skills that nobody is shown; give context.name=recall context.skills=6"
+            )
+        return self
 
     @property
     def directory(self) -> Path:

@@ -152,6 +152,8 @@ def costs(episodes: Sequence[Episode], library: Library) -> Metrics:
             "recall/turns_share": sum(bool(turn.prompt.used) for turn in turns) / len(turns),
             "recall/notes": sum(len(turn.prompt.used) for turn in turns) / len(turns),
             "recall/note_tokens": asked.told_tokens / len(turns),
+            "recall/skills": sum(len(turn.prompt.skills) for turn in turns) / len(turns),
+            "recall/skill_tokens": asked.skill_tokens / len(episodes),
             "recall/read_tokens": sum(map(_read, episodes)) / len(turns),
         }
     shown = [episode for episode in episodes if any(turn.prompt.used for turn in episode.turns)]

@@ -105,8 +105,9 @@ async def warm_up(parts: Parts, shown: Sequence[Episode]) -> Metrics:
 async def one_step(parts: Parts) -> None:
     """Play, learn, and write it down."""
     started = time.monotonic()
-    groups, metrics = await gather(parts)
-    await unbroken(improve(parts, groups, metrics, started))
+    groups, played, metrics = await gather(parts)
+    trained, evolved = await query_data(parts, groups, played)
+    await unbroken(improve(parts, groups, trained, metrics | evolved, started))
     every = parts.config.eval.every
     if every and (parts.step % every == 0 or parts.step == parts.config.steps):
         parts.row |= await held_out(parts)
@@ -114,8 +115,11 @@ async def one_step(parts: Parts) -> None:
     await unbroken(write_down(parts, checkpoint=due))
 
 
-async def gather(parts: Parts) -> tuple[list[Group], Metrics]:
-    """Choose tasks, collect episodes, shape rewards, admit groups; draw again for those that were not admitted."""
+async def gather(parts: Parts) -> tuple[list[Group], list[Episode], Metrics]:
+    """Choose tasks, collect episodes, shape rewards, admit groups; draw again for those that were not admitted.
+
+    The admitted groups, and every episode that was played.
+    """
     started, sampling, algorithm = time.monotonic(), parts.config.sampling, parts.algorithm
     groups: list[Group] = []
     tally = Tally()
@@ -148,19 +152,41 @@ async def gather(parts: Parts) -> tuple[list[Group], Metrics]:
         if len(groups) >= sampling.tasks_per_step:
             break
     parts.count(tally, BARREN_STEPS, Stalled)
-    return groups, tally.metrics(time.monotonic() - started)
+    return groups, tally.episodes, tally.metrics(time.monotonic() - started)
 
 
-async def improve(parts: Parts, groups: Sequence[Group], metrics: Metrics, started: float) -> None:
-    """Advantages, rows, updates; the engine gets the weights, memory the advantages, and the step is done."""
-    if groups:
+async def query_data(parts: Parts, groups: list[Group], played: Sequence[Episode]) -> tuple[list[Group], Metrics]:
+    """What may train after failures have taught skills, where it is time; groups that shrink are admitted anew."""
+    skills = parts.skills
+    if skills is None:
+        return groups, {}
+    metrics: Metrics = {}
+    if skills.due(parts.step + 1, played):
+        await parts.memory.settle()  # a skill names the episode that taught it
+        metrics |= await skills.evolve(played)
+    whole = {id(group) for group in groups}
+    left = [one for one in skills.data.query(groups) if id(one) in whole or parts.algorithm.admit(one)]
+    support = sum(not skills.data.trains(episode) for group in groups for episode in group.episodes)
+    return left, metrics | {"skills/generation": float(skills.data.generation), "skills/support": float(support)}
+
+
+async def improve(
+    parts: Parts, groups: Sequence[Group], trained: Sequence[Group], metrics: Metrics, started: float
+) -> None:
+    """Advantages, rows, updates; the engine gets the weights, memory the advantages, and the step is done.
+
+    Of `groups`, those or parts of them that are `trained` on. Raises Stale where these hold support data.
+    """
+    if trained:
+        episodes = [episode for group in trained for episode in group.episodes]
+        if parts.skills is not None:
+            parts.skills.data.check(episodes)
         learning = time.monotonic()
         with parts.updating():
-            advantages, learned = await asyncio.to_thread(learn, parts, groups)
+            advantages, learned = await asyncio.to_thread(learn, parts, trained)
         loading = time.monotonic()
         await parts.engine.load(parts.learner.weights(), parts.learner.version)
         metrics |= learned | {"time/update_s": loading - learning, "time/load_s": time.monotonic() - loading}
-        episodes = [episode for group in groups for episode in group.episodes]
         await parts.memory.credit(episodes, [values for found in advantages for values in found])
     parts.step += 1
     if parts.evolution is not None:

@@ -30,14 +30,17 @@ from trainers.distillers.base import Distiller
 from trainers.engines.base import Engine
 from trainers.engines.local import Local
 from trainers.evolve import Evolution, asking
+from trainers.evolvers.base import Evolver
 from trainers.learner import Learner
 from trainers.metrics import MetricsLog
 from trainers.models import build_model, load_model
 from trainers.player import Player
 from trainers.plugged import BadConfig, build, pick
+from trainers.query import QueryData
 from trainers.remember import Memory
 from trainers.run import Checkpoint, Run
 from trainers.shapers.base import Shaper
+from trainers.skills import Skills
 from trainers.tasks import TaskPool, fetch_keys
 from trainers.teacher import corpus
 from trainers.tensorboard import TensorBoard
@@ -46,7 +49,7 @@ from trainers.worlds import worlds
 if TYPE_CHECKING:
     from trainers.tally import Tally
 
-__all__ = ["Parts", "assembled", "built_model", "engine_for", "library_for", "shows_notes"]
+__all__ = ["Parts", "assembled", "beginning", "built_model", "engine_for", "library_for", "shows_notes"]
 
 CORPUS_TASKS = (64, 512)
 """Tasks at least and at most whose transcripts a tokenizer is trained on; more tell it nothing."""
@@ -70,6 +73,8 @@ class Parts:
     memory: Memory
     evolution: Evolution | None
     """The library of notes; None where none is shown or made."""
+    skills: Skills | None
+    """What failures teach; None where they teach nothing."""
     log: MetricsLog
     board: TensorBoard
     alarms: Alarms
@@ -126,6 +131,7 @@ class Parts:
             "spent_s": self.spent_s,
             "memory_run": self.memory.run,
             "pool": self.pool.state_dict(),
+            "skills": self.skills.data.state_dict() if self.skills is not None else None,
         }
 
     def log_row(self, flags: Mapping[str, float]) -> None:
@@ -152,6 +158,8 @@ class Parts:
         self.learner.load(checkpoint.path)
         self.pool.load_state_dict(books["pool"])
         self.alarms.load_state_dict(books["alarms"])
+        if self.skills is not None and (state := books.get("skills")) is not None:
+            self.skills.data.load_state_dict(state)
         self.step, self.episodes, self.spent_s = books["step"], books["episodes"], books["spent_s"]
         self.begun, self.saved, self._books = True, self.step, books
 
@@ -165,7 +173,7 @@ async def assembled(
     Raises BadConfig, GymError, StoreError, ValueError.
     """
     run = Run(config.directory)
-    checkpoint = _beginning(run, config, resume)
+    checkpoint = beginning(run, config, resume)
     books = checkpoint.state() if checkpoint else {}
     torch.manual_seed(config.seed)
     path = checkpoint.model if checkpoint else config.model.path
@@ -219,6 +227,7 @@ async def assembled(
             player=player,
             memory=memory,
             evolution=_evolution(config, memory.store, library, player, display),
+            skills=_skills(config, memory.store, library, player, display),
             log=log,
             board=board,
             alarms=Alarms(config.alarms),
@@ -240,7 +249,7 @@ def shows_notes(config: RunConfig) -> bool:
 
 
 def library_for(config: RunConfig, store: Store, chat: Chat) -> Library | None:
-    """The notes of a run whose context shows them, or which makes some; else None."""
+    """The notes and skills of a run whose context shows them, or which makes some; else None."""
     if not shows_notes(config) and not config.memory.every:
         return None
     return Library(store, env_name(config.env.name), tokens=chat.count)
@@ -253,6 +262,15 @@ def _evolution(
         return None
     distiller: Distiller = build("trainers.distillers", "Distiller", config.memory.distiller, asking(player))
     return Evolution(config.memory, store, library, distiller, display.alarm)
+
+
+def _skills(
+    config: RunConfig, store: Store, library: Library | None, player: Player, display: Display
+) -> Skills | None:
+    if library is None or not config.skills.every:
+        return None
+    evolver: Evolver = build("trainers.evolvers", "Evolver", config.skills.evolver, asking(player))
+    return Skills(config.skills, store, QueryData(library, config.skills.reading), evolver, display.alarm)
 
 
 def engine_for(config: RunConfig, model: torch.nn.Module, chat: Chat) -> Engine:
@@ -278,7 +296,7 @@ async def built_model(
     return load_model(config.model.model_copy(update={"path": path}))
 
 
-def _beginning(run: Run, config: RunConfig, resume: bool) -> Checkpoint | None:
+def beginning(run: Run, config: RunConfig, resume: bool) -> Checkpoint | None:
     """The checkpoint a run goes on from; None begins it. Raises BadConfig rather than overwrite one or mix two runs."""
     found = run.checkpoints()
     if not found:
