@@ -26,6 +26,7 @@ from envserver.door import Door, refusal
 from envserver.errors import BadRequest, GymError
 from envserver.foundry import Foundry
 from envserver.lane import WEBSOCKET
+from envserver.mounts import Mounts
 from envserver.schema import (
     Action,
     BatchOpen,
@@ -102,8 +103,9 @@ class StrictRoute(APIRoute):
         return handle
 
 
-def create_app(config: ServerConfig) -> FastAPI:
-    """The application. Raises NoSuchPlugin for an environment that is not there."""
+def create_app(config: ServerConfig, mounts: Mounts | None = None) -> FastAPI:
+    """The application, which closes `mounts` at its end. Raises NoSuchPlugin for an environment that is not there."""
+    mounts = mounts or Mounts()
     specs = catalogue.specs(config.envs)
     options = catalogue.env_options(config.env_options, specs)
 
@@ -127,6 +129,7 @@ def create_app(config: ServerConfig) -> FastAPI:
             await processes.close()
             inline.close()
             nursery.close()
+            mounts.close()
 
     # A browser loads nothing from elsewhere: /docs comes with its scripts, and ReDoc would fetch a logo.
     app = FastAPIOffline(
@@ -145,6 +148,8 @@ def create_app(config: ServerConfig) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_bug)
     _routes(app, config)
+    for name, mount in mounts.apps.items():
+        app.mount(f"/{name}", mount)
     return app
 
 
@@ -275,11 +280,19 @@ class Unserved(RuntimeError):
 def serve(config: ServerConfig) -> None:
     """Serve until SIGTERM or SIGINT; no worker outlives this.
 
-    Prints the URL once it listens, and writes it to `port_file`. Raises NoSuchPlugin for an environment that is not
-    there, Unserved where the address is taken or the file cannot be written.
+    Prints the URL once it listens, and writes it to `port_file`. Raises NoSuchPlugin for an environment or a mount that
+    is not there, what a mount raises, Unserved where the address is taken or the file cannot be written.
     """
+    mounts = Mounts(config.mounted(), config.token.get_secret_value() if config.token else None)
+    try:
+        _listen(config, create_app(config, mounts))
+    finally:
+        mounts.close()
+
+
+def _listen(config: ServerConfig, app: FastAPI) -> None:
     settings = uvicorn.Config(
-        create_app(config),
+        app,
         host=config.host,
         port=config.port,
         loop="uvloop",

@@ -71,6 +71,9 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Worker processes; default one a core.")] = None,
     expert: Annotated[bool | None, typer.Option("--expert", help="Let players ask the expert.")] = None,
     token: Annotated[str | None, typer.Option(help="Bearer token that guards everything but /health.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="URL", help="Serve this memory, too, under /memory; see `skills serve`.")
+    ] = None,
     lease_s: Annotated[float | None, typer.Option(help="Silence after which a session is reaped.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once.")] = None,
     port_file: Annotated[Path | None, typer.Option(help="Where to write the URL once the server listens.")] = None,
@@ -87,6 +90,7 @@ def serve(
         workers=workers,
         expert=expert,
         token=token,
+        memory=memory,
         lease_s=lease_s,
         max_sessions=max_sessions,
         port_file=port_file,

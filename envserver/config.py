@@ -47,6 +47,10 @@ class ServerConfig(BaseModel):
     """Whether players may ask for expert actions and demonstrations."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
     """Bearer token that guards everything but /health."""
+    memory: Annotated[SecretStr, Field(min_length=1)] | None = None
+    """URL of a memory to serve under /memory: the setting of the mount of this name."""
+    mounts: dict[str, SecretStr] = {}
+    """What else to serve, and what each is told: entry points of the group `envserver.mounts`."""
     max_sessions: Count = 4096
     max_steps: Count = 1000
     """Steps of one episode, after which the server cuts it."""
@@ -69,6 +73,11 @@ class ServerConfig(BaseModel):
     worker_age_limit_s: Positive = 86400.0
     """Age above which a worker is recycled."""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    def mounted(self) -> dict[str, str]:
+        """Every mount's setting, by name."""
+        settings = self.mounts if self.memory is None else {**self.mounts, "memory": self.memory}
+        return {name: setting.get_secret_value() for name, setting in settings.items()}
 
     def limits(self) -> dict[str, float]:
         """The limits a client should know, by name."""
@@ -120,11 +129,11 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _read_variable(name: str, text: str) -> Any:
     if name == "envs":
         return tuple(part.strip() for part in text.split(",") if part.strip())
-    if name == "env_options":
+    if name in ("env_options", "mounts"):
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
-            raise ConfigError(f"{PREFIX}ENV_OPTIONS is not JSON: {error}") from None
+            raise ConfigError(f"{PREFIX}{name.upper()} is not JSON: {error}") from None
     return text
 
 

@@ -1,4 +1,4 @@
-"""The command `skills`: search, show, list, lineage, stats, add, edit, retire, prune, export, import, sql, schema, …
+"""The command `skills`: search, show, list, lineage, stats, add, edit, retire, prune, export, import, sql, serve, …
 
 Nothing heavy is imported before a command needs it. An error is one sentence on stderr: exit 2 for misuse, 1 for
 failure.
@@ -17,6 +17,7 @@ from skills_db.command import Misuse
 from skills_db.commands import carry, change, look
 from skills_db.commands.lineage import lineage
 from skills_db.commands.measure import bench
+from skills_db.commands.serve import serve
 
 __all__ = ["app", "main"]
 
@@ -67,5 +68,6 @@ app.command(name="import")(carry.import_)
 app.command()(look.sql)
 app.command()(look.schema)
 app.command()(carry.migrate)
+app.command()(serve)
 app.command()(bench)
 app.command()(look.path)

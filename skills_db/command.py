@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from skills_db.answers import to_json
 
 if TYPE_CHECKING:
     from skills_db.store import Store
@@ -24,13 +25,13 @@ class Misuse(Exception):
     """Raised for what the caller can put right; its text is the one sentence shown."""
 
 
-def reading(url: str | None) -> Store:
-    """An open store that is there already; read-only where the file may not be written."""
+def reading(url: str | None, *, create: bool = False) -> Store:
+    """An open store, made where there is none and `create` allows it; read-only where the file may not be written."""
     from skills_db.errors import StoreReadOnly
     from skills_db.store import open_store
 
     try:
-        return open_store(url, create=False)
+        return open_store(url, create=create)
     except StoreReadOnly:
         return open_store(url, readonly=True)
 
@@ -49,11 +50,4 @@ def safe(text: str) -> str:
 
 def print_json(value: object) -> None:
     """The value, indented."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
-
-
-def _plain(value: object) -> object:
-    """What JSON does not have: bytes as base64, else the value's text."""
-    import base64
-
-    return base64.b64encode(value).decode("ascii") if isinstance(value, bytes | memoryview) else str(value)
+    print(to_json(value, indent=2))

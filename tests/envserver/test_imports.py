@@ -15,7 +15,7 @@ HEAVY = (
 COMMANDS = {
     "envserver": ["", "serve", "list", "show", "tasks", "play", "check", "bench"],
     "trainers": ["", "train", "sft", "eval", "replay", "plot", "config", "algorithms"],
-    "skills_db": ["", "search", "show", "stats", "export", "import", "migrate", "path"],
+    "skills_db": ["", "search", "show", "stats", "export", "import", "migrate", "serve", "path"],
 }
 
 

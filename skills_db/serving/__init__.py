@@ -1,0 +1,1 @@
+"""Memory over HTTP: whoever reaches the port may read, and who has the token may write."""
