@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from test_store import an_episode, growing_turns
 
 from skills_db.store import Store
-from skills_db.types import NewExperience
+from skills_db.types import NewExperience, NewSkill, SkillEdit
 
 
 def test_episodes_after_the_step_are_gone_with_their_turns_their_words_and_their_statistics(store: Store) -> None:
@@ -81,3 +81,19 @@ def test_a_probe_leaves_nothing_and_says_what_is_wrong(store: Store) -> None:
     with store._database.reading() as connection:
         check = "PRAGMA integrity_check" if store.dialect == "sqlite" else "SELECT 'ok'"
         assert connection.execute(sa.text(check)).scalar() == "ok"
+
+
+def test_a_skill_that_only_a_dropped_episode_taught_is_gone_unless_it_was_shown_elsewhere(store: Store) -> None:
+    run, other = store.add_run("r", {}), store.add_run("other", {})
+    for step in (1, 2):
+        store.add_episode(run, an_episode(f"e{step}", step=step))
+    for name, episode in (("early", "e1"), ("late", "e2"), ("borrowed", "e2"), ("mended", "e2"), ("by-hand", None)):
+        store.add_skill(NewSkill(name, "When.", "Do.", episode=episode))
+    store.edit_skill("mended", SkillEdit("Do it well."))
+    turns = [replace(growing_turns(1)[0], skills=(store.skill("borrowed").version().digest,))]
+    store.add_episode(other, an_episode("theirs", turns=turns))
+    turns = [replace(growing_turns(1)[0], skills=(store.skill("late").version().digest,))]
+    store.add_episode(run, an_episode("e3", step=3, turns=turns))
+    store.rewind(run, 1)
+    assert [skill.name for skill in store.skills(retired=True)] == ["borrowed", "by-hand", "early", "mended"]
+    assert store.add_skill(NewSkill("late", "When.", "Do.", episode="again")).version == 1
