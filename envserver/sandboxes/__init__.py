@@ -1,0 +1,1 @@
+"""Where untrusted programs run: one contract in `base`, and a backend a file."""
