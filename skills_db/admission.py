@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +18,12 @@ from skills_db.effect import effects_of_experiences
 from skills_db.embedders.base import Embedder
 from skills_db.errors import UnknownRecord
 from skills_db.experiences import Experiences, digest_of
-from skills_db.models import Episode, Experience, Use
 from skills_db.rules import Changes, Merged, Reason, Refusal, Rules
+from skills_db.tables import EPISODES, EXPERIENCES, USES
 from skills_db.types import NewExperience
 
 __all__ = ["admit", "forget", "retire", "retire_by_hand"]
 
-_EPISODES = cast(sa.Table, Episode.__table__)
-_EXPERIENCES = cast(sa.Table, Experience.__table__)
-_USES = cast(sa.Table, Use.__table__)
 
 _KEPT_OUT = ("harmful", "hand")
 """Retired for one of these, an entry is not taken up again because somebody offers it again."""
@@ -50,7 +47,7 @@ def admit(
 def forget(connection: sa.Connection, embedder: Embedder, env: str, rules: Rules) -> Changes:
     """Retire what is harmful, unused, said twice or beyond the capacity of its level, in this order."""
     _lock(connection, {env})
-    live = sa.and_(_EXPERIENCES.c.env == env, _EXPERIENCES.c.retired.is_(None))
+    live = sa.and_(EXPERIENCES.c.env == env, EXPERIENCES.c.retired.is_(None))
     retired: dict[Reason, list[int]] = {"harmful": [], "unused": [], "score": []}
     if rules.harmful is not None:
         effects = effects_of_experiences(connection, live, rules.harmful, together=True)
@@ -63,7 +60,7 @@ def forget(connection: sa.Connection, embedder: Embedder, env: str, rules: Rules
     retired["unused"] = _unused(connection, env, rules)
     retire(connection, retired["unused"], "unused")
     merged: list[Merged] = []
-    for kind, level in connection.execute(sa.select(_EXPERIENCES.c.kind, _EXPERIENCES.c.level).where(live).distinct()):
+    for kind, level in connection.execute(sa.select(EXPERIENCES.c.kind, EXPERIENCES.c.level).where(live).distinct()):
         zone = _Zone(connection, embedder, env, kind, level)
         if rules.merge is not None:
             merged += zone.merge(rules.merge)
@@ -79,20 +76,20 @@ def forget(connection: sa.Connection, embedder: Embedder, env: str, rules: Rules
 def retire(connection: sa.Connection, ids: Sequence[int], why: Reason, into: int | None = None) -> None:
     """Put entries away in the open transaction."""
     if ids:
-        change = sa.update(_EXPERIENCES).where(_EXPERIENCES.c.id == sa.bindparam("entry"))
+        change = sa.update(EXPERIENCES).where(EXPERIENCES.c.id == sa.bindparam("entry"))
         change = change.values(retired=datetime.now(UTC), retired_why=why, merged_into=into)
         connection.execute(change, [{"entry": id} for id in ids])
 
 
 def retire_by_hand(connection: sa.Connection, id: int, *, back: bool) -> bool:
     """Put an experience away, or take it up again; False where that is so already. Raises UnknownRecord."""
-    if connection.execute(sa.select(_EXPERIENCES.c.id).where(_EXPERIENCES.c.id == id)).one_or_none() is None:
+    if connection.execute(sa.select(EXPERIENCES.c.id).where(EXPERIENCES.c.id == id)).one_or_none() is None:
         raise UnknownRecord(f"no experience has the id {id}")
-    state = _EXPERIENCES.c.retired.is_not(None) if back else _EXPERIENCES.c.retired.is_(None)
+    state = EXPERIENCES.c.retired.is_not(None) if back else EXPERIENCES.c.retired.is_(None)
     values: dict[str, Any] = {"retired": None, "retired_why": None, "merged_into": None}
     if not back:
         values = {"retired": datetime.now(UTC), "retired_why": "hand"}
-    change = sa.update(_EXPERIENCES).where(_EXPERIENCES.c.id == id, state)
+    change = sa.update(EXPERIENCES).where(EXPERIENCES.c.id == id, state)
     return bool(connection.execute(change.values(values)).rowcount)
 
 
@@ -101,14 +98,14 @@ class _Zone:
 
     def __init__(self, connection: sa.Connection, embedder: Embedder, env: str, kind: str, level: str) -> None:
         rows = connection.execute(
-            sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.advice, _EXPERIENCES.c.score, _EXPERIENCES.c.shown)
+            sa.select(EXPERIENCES.c.id, EXPERIENCES.c.advice, EXPERIENCES.c.score, EXPERIENCES.c.shown)
             .where(
-                _EXPERIENCES.c.env == env,
-                _EXPERIENCES.c.kind == kind,
-                _EXPERIENCES.c.level == level,
-                _EXPERIENCES.c.retired.is_(None),
+                EXPERIENCES.c.env == env,
+                EXPERIENCES.c.kind == kind,
+                EXPERIENCES.c.level == level,
+                EXPERIENCES.c.retired.is_(None),
             )
-            .order_by(_EXPERIENCES.c.score.desc(), _EXPERIENCES.c.shown.desc(), _EXPERIENCES.c.id)
+            .order_by(EXPERIENCES.c.score.desc(), EXPERIENCES.c.shown.desc(), EXPERIENCES.c.id)
         ).all()
         self.scores: dict[int, float] = {row.id: row.score for row in rows}
         self.shown: dict[int, int] = {row.id: row.shown for row in rows}
@@ -229,13 +226,13 @@ class _Step:
 
     def _find(self, item: NewExperience) -> Any:
         digest = digest_of(item.env, item.kind, item.situation, item.advice)
-        columns = [_EXPERIENCES.c[name] for name in ("id", "score", "shown", "retired", "retired_why")]
-        return self.connection.execute(sa.select(*columns).where(_EXPERIENCES.c.digest == digest)).one_or_none()
+        columns = [EXPERIENCES.c[name] for name in ("id", "score", "shown", "retired", "retired_why")]
+        return self.connection.execute(sa.select(*columns).where(EXPERIENCES.c.digest == digest)).one_or_none()
 
     def _insert(self, item: NewExperience, score: float) -> int:
         (id,) = self.experiences.insert(self.connection, [item])
         up = {"retired": None, "retired_why": None, "merged_into": None, "score": score, "level": item.level}
-        self.connection.execute(sa.update(_EXPERIENCES).where(_EXPERIENCES.c.id == id).values(up))
+        self.connection.execute(sa.update(EXPERIENCES).where(EXPERIENCES.c.id == id).values(up))
         return id
 
     def _merge(self, item: NewExperience, zone: _Zone, into: int, cosine: float) -> None:
@@ -244,7 +241,7 @@ class _Step:
         self.merged.append(Merged(id, into, cosine))
         if not zone.shown[into] and item.score > zone.scores[into]:
             zone.scores[into] = item.score
-            raised = sa.update(_EXPERIENCES).where(_EXPERIENCES.c.id == into).values(score=item.score)
+            raised = sa.update(EXPERIENCES).where(EXPERIENCES.c.id == into).values(score=item.score)
             self.connection.execute(raised)
 
     def _refuse(self, why: Refusal) -> None:
@@ -262,16 +259,16 @@ def _unused(connection: sa.Connection, env: str, rules: Rules) -> list[int]:
     if rules.unused_days is not None:
         since.append(datetime.now(UTC) - timedelta(days=rules.unused_days))
     if rules.unused_episodes is not None:
-        newest = sa.select(_EPISODES.c.created).where(_EPISODES.c.env == env).order_by(_EPISODES.c.number.desc())
+        newest = sa.select(EPISODES.c.created).where(EPISODES.c.env == env).order_by(EPISODES.c.number.desc())
         since += connection.execute(newest.offset(rules.unused_episodes - 1).limit(1)).scalars()
     if not since:
         return []
     last = (
-        sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.created, sa.func.max(_USES.c.created).label("used"))
-        .outerjoin(_USES, _USES.c.experience == _EXPERIENCES.c.id)
-        .where(_EXPERIENCES.c.env == env, _EXPERIENCES.c.retired.is_(None))
-        .group_by(_EXPERIENCES.c.id, _EXPERIENCES.c.created)
-        .order_by(_EXPERIENCES.c.id)
+        sa.select(EXPERIENCES.c.id, EXPERIENCES.c.created, sa.func.max(USES.c.created).label("used"))
+        .outerjoin(USES, USES.c.experience == EXPERIENCES.c.id)
+        .where(EXPERIENCES.c.env == env, EXPERIENCES.c.retired.is_(None))
+        .group_by(EXPERIENCES.c.id, EXPERIENCES.c.created)
+        .order_by(EXPERIENCES.c.id)
     )
     return [row.id for row in connection.execute(last) if max(row.created, row.used or row.created) < max(since)]
 

@@ -33,6 +33,8 @@ from skills_db.errors import (
 __all__ = ["Database", "connect", "parse_url"]
 
 BUSY_TIMEOUT_S = 60.0
+AT_ONCE_MS = 10
+"""PostgreSQL's shortest wait that is one: 0 would wait for ever."""
 CACHE_KIB = 32 * 1024
 """Of a SQLite connection, at most: what leads to a million experiences fits, and is not read again for each."""
 
@@ -58,11 +60,16 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that commits at its end and rolls back where something is raised."""
+    def writing(self, *, waits: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that commits at its end and rolls back where something is raised.
+
+        One that does not wait raises StoreBusy where another holds what it needs.
+        """
         with self._translated(), self.engine.connect() as connection:
-            connection = connection.execution_options(writes=True)
+            connection = connection.execution_options(writes=True, waits=waits)
             with connection.begin():
+                if not waits and self.dialect == "postgresql":
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {AT_ONCE_MS}")
                 yield connection
 
     def close(self) -> None:
@@ -171,8 +178,14 @@ def _sqlite(url: sa.URL, where: str, *, create: bool, readonly: bool) -> sa.Engi
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("waits", True):
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
+        finally:
+            if not options.get("waits", True):
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
 
     return engine
 

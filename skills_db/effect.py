@@ -18,19 +18,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 
-from skills_db.models import Episode, Experience, SkillVersion, Turn, Use
+from skills_db.tables import EPISODES, EXPERIENCES, TURNS, USES, VERSIONS
 
 __all__ = ["Effect", "Stratum", "effect_of", "effects_of_experiences", "effects_of_versions", "newcombe"]
 
-_EPISODES = cast(sa.Table, Episode.__table__)
-_EXPERIENCES = cast(sa.Table, Experience.__table__)
-_TURNS = cast(sa.Table, Turn.__table__)
-_USES = cast(sa.Table, Use.__table__)
-_VERSIONS = cast(sa.Table, SkillVersion.__table__)
 
 Task = tuple[str, str]
 Tally = tuple[int, int]
@@ -118,9 +113,9 @@ def effects_of_experiences(
     `together`: the confidence is that of all their intervals at once, after Bonferroni.
     """
     showing = (
-        sa.select(_USES.c.experience.label("entry"), _TURNS.c.episode)
-        .join(_TURNS, _TURNS.c.id == _USES.c.turn)
-        .join(_EXPERIENCES, _EXPERIENCES.c.id == _USES.c.experience)
+        sa.select(USES.c.experience.label("entry"), TURNS.c.episode)
+        .join(TURNS, TURNS.c.id == USES.c.turn)
+        .join(EXPERIENCES, EXPERIENCES.c.id == USES.c.experience)
         .where(condition)
     )
     shown, played = _tallies(connection, showing)
@@ -135,14 +130,14 @@ def effects_of_versions(
 
     def showing(entry: Any) -> Any:
         return (
-            sa.select(entry.label("entry"), _TURNS.c.episode)
-            .join_from(_USES, _TURNS, _TURNS.c.id == _USES.c.turn)
-            .join(_VERSIONS, _VERSIONS.c.id == _USES.c.skill_version)
-            .where(_VERSIONS.c.skill == skill)
+            sa.select(entry.label("entry"), TURNS.c.episode)
+            .join_from(USES, TURNS, TURNS.c.id == USES.c.turn)
+            .join(VERSIONS, VERSIONS.c.id == USES.c.skill_version)
+            .where(VERSIONS.c.skill == skill)
         )
 
-    whole, played = _tallies(connection, showing(_VERSIONS.c.skill))
-    each, _ = _tallies(connection, showing(_VERSIONS.c.id))
+    whole, played = _tallies(connection, showing(VERSIONS.c.skill))
+    each, _ = _tallies(connection, showing(VERSIONS.c.id))
     tasks = whole.get(skill, {})
     rest = _rest(played, tasks)
     return effect_of(tasks, rest, confidence), {
@@ -153,13 +148,13 @@ def effects_of_versions(
 def _tallies(connection: sa.Connection, showing: Any) -> tuple[dict[int, dict[Task, Tally]], dict[Task, Tally]]:
     """Tallies by entry and task of the episodes an entry was shown in, and by task of all episodes of these tasks."""
     pairs = showing.distinct().subquery()
-    won = sa.func.sum(sa.case((_EPISODES.c.success, 1), else_=0)).label("won")
+    won = sa.func.sum(sa.case((EPISODES.c.success, 1), else_=0)).label("won")
     n = sa.func.count().label("n")
-    task = (_EPISODES.c.env, _EPISODES.c.key)
-    valid = _EPISODES.c.reward.is_not(None)
+    task = (EPISODES.c.env, EPISODES.c.key)
+    valid = EPISODES.c.reward.is_not(None)
     with_it = (
         sa.select(pairs.c.entry, *task, n, won)
-        .join_from(pairs, _EPISODES, _EPISODES.c.number == pairs.c.episode)
+        .join_from(pairs, EPISODES, EPISODES.c.number == pairs.c.episode)
         .where(valid)
         .group_by(pairs.c.entry, *task)
     )
@@ -170,13 +165,13 @@ def _tallies(connection: sa.Connection, showing: Any) -> tuple[dict[int, dict[Ta
         return {}, {}
     tasks = (
         sa.select(*task)
-        .join_from(pairs, _EPISODES, _EPISODES.c.number == pairs.c.episode)
+        .join_from(pairs, EPISODES, EPISODES.c.number == pairs.c.episode)
         .where(valid)
         .distinct()
         .subquery()
     )
-    same = sa.and_(_EPISODES.c.env == tasks.c.env, _EPISODES.c.key == tasks.c.key)
-    every = sa.select(*task, n, won).join_from(_EPISODES, tasks, same).where(valid).group_by(*task)
+    same = sa.and_(EPISODES.c.env == tasks.c.env, EPISODES.c.key == tasks.c.key)
+    every = sa.select(*task, n, won).join_from(EPISODES, tasks, same).where(valid).group_by(*task)
     return shown, {(row.env, row.key): (int(row.n), int(row.won)) for row in connection.execute(every)}
 
 

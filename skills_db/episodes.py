@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -17,7 +17,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from skills_db import blobs
 from skills_db.errors import BadRecord, UnknownRecord
-from skills_db.models import Episode, Experience, Run, SkillVersion, TaskStats, Turn, Use
+from skills_db.models import Episode, Experience, Run, SkillVersion, Turn, Use
+from skills_db.tables import EPISODES, STATS, TURNS, USES
 from skills_db.types import EpisodeRow, NewEpisode, NewTurn, RunRow, TaskStat
 
 __all__ = [
@@ -30,11 +31,6 @@ __all__ = [
     "read_task_stats",
     "set_advantages",
 ]
-
-_EPISODES = cast(sa.Table, Episode.__table__)
-_TURNS = cast(sa.Table, Turn.__table__)
-_STATS = cast(sa.Table, TaskStats.__table__)
-_USES = cast(sa.Table, Use.__table__)
 
 
 def check_episode(episode: NewEpisode) -> None:
@@ -62,9 +58,11 @@ def check_episode(episode: NewEpisode) -> None:
                 f"turn {position} of {name} has {len(turn.sample_ids)} sampled ids and {len(turn.logprobs)} "
                 "log-probabilities: there is one for each id, or none at all"
             )
-        for ids in (turn.prompt_ids, turn.sample_ids, (turn.version,)):
+        for ids in (turn.prompt_ids, turn.sample_ids, (turn.version, turn.generation)):
             if len(ids) and not (_fits(min(ids)) and _fits(max(ids))):
-                raise BadRecord(f"turn {position} of {name} has a token id or version that does not fit 32 bits")
+                raise BadRecord(
+                    f"turn {position} of {name} has a token id, version or generation that does not fit 32 bits"
+                )
 
 
 def add_episodes(
@@ -81,7 +79,7 @@ def add_episodes(
     if not given:
         return 0
     _check_known(connection, given)
-    insert = insert_ignoring(connection, _EPISODES, ["id"]).returning(_EPISODES.c.id, _EPISODES.c.number)
+    insert = insert_ignoring(connection, EPISODES, ["id"]).returning(EPISODES.c.id, EPISODES.c.number)
     rows = [_episode_row(run, episode, when) for run, episode in given.values()]
     numbers = {row.id: row.number for row in connection.execute(insert, rows)}
     if len(numbers) < len(given):
@@ -91,7 +89,7 @@ def add_episodes(
     fresh = [(numbers[id], run, episode) for id, (run, episode) in given.items() if id in numbers]
     turns = [row for number, _, episode in fresh for row in _turn_rows(number, episode.turns)]
     if turns:
-        connection.execute(_TURNS.insert(), turns)
+        connection.execute(TURNS.insert(), turns)
     for number, _, episode in fresh:
         _insert_uses(connection, number, episode, when)
     visits = [
@@ -117,7 +115,7 @@ def set_advantages(connection: sa.Connection, episode: str, advantages: Sequence
         raise BadRecord(f"episode '{episode}' was given an advantage that is not finite")
     rows = [{"at": position, "value": value} for position, value in enumerate(advantages)]
     if rows:
-        change = _TURNS.update().where(_TURNS.c.episode == found.number, _TURNS.c.position == sa.bindparam("at"))
+        change = TURNS.update().where(TURNS.c.episode == found.number, TURNS.c.position == sa.bindparam("at"))
         connection.execute(change.values(advantage=sa.bindparam("value")), rows)
 
 
@@ -135,12 +133,12 @@ def list_episodes(
 ) -> list[EpisodeRow]:
     """Episodes without their turns; in the order of writing, or the newest first."""
     order = Episode.number.desc() if newest else Episode.number.asc()
-    columns = [column for column in _EPISODES.c if column.name not in ("opening", "closing", "error")]
+    columns = [column for column in EPISODES.c if column.name not in ("opening", "closing", "error")]
     query = sa.select(*columns).order_by(order).limit(limit).offset(offset)
     wanted = {"run": run, "env": env, "split": split, "step": step, "success": success}
     for column, value in wanted.items():
         if value is not None:
-            query = query.where(_EPISODES.c[column] == value)
+            query = query.where(EPISODES.c[column] == value)
     return [
         EpisodeRow(
             id=row.id,
@@ -161,7 +159,7 @@ def list_episodes(
 
 def read_episode(connection: sa.Connection, id: str) -> NewEpisode:
     """One episode with its turns; token arrays are int32 and float32. Raises UnknownRecord."""
-    row = connection.execute(sa.select(_EPISODES).where(_EPISODES.c.id == id)).one_or_none()
+    row = connection.execute(sa.select(EPISODES).where(EPISODES.c.id == id)).one_or_none()
     if row is None:
         raise UnknownRecord(f"no episode has the id '{id}'")
     shown: dict[int, list[int]] = {}
@@ -180,7 +178,7 @@ def read_episode(connection: sa.Connection, id: str) -> NewEpisode:
             shown.setdefault(turn, []).append(experience)
     turns: list[NewTurn] = []
     before = np.empty(0, np.int32)
-    for kept in connection.execute(sa.select(_TURNS).where(_TURNS.c.episode == row.number).order_by(_TURNS.c.position)):
+    for kept in connection.execute(sa.select(TURNS).where(TURNS.c.episode == row.number).order_by(TURNS.c.position)):
         prompt = blobs.undelta(before, kept.prompt_shared, blobs.unpack_ints(kept.prompt_tail))
         sample = blobs.unpack_ints(kept.sample_ids)
         before = np.concatenate([prompt, sample])
@@ -198,6 +196,7 @@ def read_episode(connection: sa.Connection, id: str) -> NewEpisode:
                 logprobs=blobs.unpack_floats(kept.logprobs).tolist(),
                 advantage=kept.advantage,
                 version=kept.version,
+                generation=kept.generation,
                 temperature=kept.temperature,
                 used=tuple(shown.get(kept.id, ())),
                 skills=tuple(skills.get(kept.id, ())),
@@ -238,11 +237,11 @@ def list_runs(connection: sa.Connection, limit: int | None = None) -> list[RunRo
 
 def read_task_stats(connection: sa.Connection, run: str | None, env: str | None) -> list[TaskStat]:
     """Statistics of each task, of one run or over all of them, in the order of (env, key)."""
-    query = sa.select(_STATS).order_by(_STATS.c.env, _STATS.c.key)
+    query = sa.select(STATS).order_by(STATS.c.env, STATS.c.key)
     if run is not None:
-        query = query.where(_STATS.c.run == run)
+        query = query.where(STATS.c.run == run)
     if env is not None:
-        query = query.where(_STATS.c.env == env)
+        query = query.where(STATS.c.env == env)
     merged: dict[tuple[str, str], tuple[int, float, float, float]] = {}
     for row in connection.execute(query):
         n, mean, m2, best = merged.get((row.env, row.key), (0, 0.0, 0.0, -math.inf))
@@ -333,6 +332,7 @@ def _turn_rows(number: int, turns: Sequence[NewTurn]) -> list[dict[str, Any]]:
                 "reward": turn.reward,
                 "advantage": turn.advantage,
                 "version": turn.version,
+                "generation": turn.generation,
                 "temperature": turn.temperature,
                 "prompt_shared": shared,
                 "prompt_tail": blobs.pack_ints(tail),
@@ -361,20 +361,20 @@ def _insert_uses(connection: sa.Connection, number: int, episode: NewEpisode, wh
             *((None, version_of[digest]) for digest in turn.skills),
         )
     ]
-    connection.execute(_USES.insert(), rows)
+    connection.execute(USES.insert(), rows)
 
 
 def _count_visit(connection: sa.Connection) -> Any:
     """Welford's step as an upsert; the inserted row's `mean` is the return of the one visit."""
-    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(_STATS)
-    reward, visits = insert.excluded.mean, _STATS.c.visits
-    gap = reward - _STATS.c.mean
+    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(STATS)
+    reward, visits = insert.excluded.mean, STATS.c.visits
+    gap = reward - STATS.c.mean
     return insert.on_conflict_do_update(
         index_elements=["run", "env", "key"],
         set_={
             "visits": visits + 1,
-            "mean": _STATS.c.mean + gap / (visits + 1),
-            "m2": _STATS.c.m2 + gap * gap * visits / (visits + 1),
-            "best": sa.case((reward > _STATS.c.best, reward), else_=_STATS.c.best),
+            "mean": STATS.c.mean + gap / (visits + 1),
+            "m2": STATS.c.m2 + gap * gap * visits / (visits + 1),
+            "best": sa.case((reward > STATS.c.best, reward), else_=STATS.c.best),
         },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -21,17 +21,9 @@ from skills_db.lines import (
     VersionLine,
     encode,
 )
-from skills_db.models import Episode, Experience, Run, Skill, SkillVersion, Turn, Use
+from skills_db.tables import EPISODES, EXPERIENCES, RUNS, SKILLS, TURNS, USES, VERSIONS
 
 __all__ = ["export_lines"]
-
-_EPISODES = cast(sa.Table, Episode.__table__)
-_EXPERIENCES = cast(sa.Table, Experience.__table__)
-_RUNS = cast(sa.Table, Run.__table__)
-_SKILLS = cast(sa.Table, Skill.__table__)
-_TURNS = cast(sa.Table, Turn.__table__)
-_USES = cast(sa.Table, Use.__table__)
-_VERSIONS = cast(sa.Table, SkillVersion.__table__)
 
 
 def export_lines(
@@ -45,28 +37,28 @@ def export_lines(
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         yield Header(schema_revision=migrate.head()).model_dump_json()
-        numbers = sa.select(_EPISODES.c.number)
+        numbers = sa.select(EPISODES.c.number)
         if env is not None:
-            numbers = numbers.where(_EPISODES.c.env == env)
+            numbers = numbers.where(EPISODES.c.env == env)
         if run is not None:
-            numbers = numbers.where(_EPISODES.c.run == run)
-        chosen = sa.select(_EPISODES).where(_EPISODES.c.number.in_(numbers)).order_by(_EPISODES.c.number)
-        runs = sa.select(_RUNS).order_by(_RUNS.c.created, _RUNS.c.id)
-        lessons = sa.select(_EXPERIENCES).order_by(_EXPERIENCES.c.id)
-        skills = sa.select(_SKILLS).order_by(_SKILLS.c.id)
+            numbers = numbers.where(EPISODES.c.run == run)
+        chosen = sa.select(EPISODES).where(EPISODES.c.number.in_(numbers)).order_by(EPISODES.c.number)
+        runs = sa.select(RUNS).order_by(RUNS.c.created, RUNS.c.id)
+        lessons = sa.select(EXPERIENCES).order_by(EXPERIENCES.c.id)
+        skills = sa.select(SKILLS).order_by(SKILLS.c.id)
         if env is not None or run is not None:
-            shown = sa.select(_USES.c.experience).join(_TURNS, _TURNS.c.id == _USES.c.turn)
-            shown = shown.where(_TURNS.c.episode.in_(numbers), _USES.c.experience.is_not(None))
-            own = _EXPERIENCES.c.env == env if env is not None else sa.true()
+            shown = sa.select(USES.c.experience).join(TURNS, TURNS.c.id == USES.c.turn)
+            shown = shown.where(TURNS.c.episode.in_(numbers), USES.c.experience.is_not(None))
+            own = EXPERIENCES.c.env == env if env is not None else sa.true()
             if run is not None:
-                learned = _EXPERIENCES.c.episode.in_(sa.select(_EPISODES.c.id).where(_EPISODES.c.run == run))
+                learned = EXPERIENCES.c.episode.in_(sa.select(EPISODES.c.id).where(EPISODES.c.run == run))
                 own = sa.and_(own, learned)
-            lessons = lessons.where(_EXPERIENCES.c.id.in_(_with_merged(sa.or_(own, _EXPERIENCES.c.id.in_(shown)))))
-            versions = sa.select(_VERSIONS.c.skill).join(_USES, _USES.c.skill_version == _VERSIONS.c.id)
-            versions = versions.join(_TURNS, _TURNS.c.id == _USES.c.turn).where(_TURNS.c.episode.in_(numbers))
-            skills = skills.where(_SKILLS.c.id.in_(versions))
-            used = _RUNS.c.id.in_(sa.select(_EPISODES.c.run).where(_EPISODES.c.number.in_(numbers)))
-            runs = runs.where(_RUNS.c.id == run) if run is not None else runs.where(used)
+            lessons = lessons.where(EXPERIENCES.c.id.in_(_with_merged(sa.or_(own, EXPERIENCES.c.id.in_(shown)))))
+            versions = sa.select(VERSIONS.c.skill).join(USES, USES.c.skill_version == VERSIONS.c.id)
+            versions = versions.join(TURNS, TURNS.c.id == USES.c.turn).where(TURNS.c.episode.in_(numbers))
+            skills = skills.where(SKILLS.c.id.in_(versions))
+            used = RUNS.c.id.in_(sa.select(EPISODES.c.run).where(EPISODES.c.number.in_(numbers)))
+            runs = runs.where(RUNS.c.id == run) if run is not None else runs.where(used)
         for row in connection.execute(lessons):
             yield _experience_line(connection, row).model_dump_json()
         for row in connection.execute(skills):
@@ -75,30 +67,28 @@ def export_lines(
             return
         for row in connection.execute(runs):
             yield RunLine(id=row.id, name=row.name, created=row.created, config=row.config).model_dump_json()
-        digests = dict(connection.execute(sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.digest)).tuples().all())
+        digests = dict(connection.execute(sa.select(EXPERIENCES.c.id, EXPERIENCES.c.digest)).tuples().all())
         for row in connection.execute(chosen).yield_per(64):
             yield _episode_line(connection, row, digests).model_dump_json()
 
 
 def _with_merged(chosen: sa.ColumnElement[bool]) -> Any:
     """The ids of the chosen experiences and of those they were merged into."""
-    found = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.merged_into).where(chosen).cte("found", recursive=True)
-    further = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.merged_into).where(_EXPERIENCES.c.id == found.c.merged_into)
+    found = sa.select(EXPERIENCES.c.id, EXPERIENCES.c.merged_into).where(chosen).cte("found", recursive=True)
+    further = sa.select(EXPERIENCES.c.id, EXPERIENCES.c.merged_into).where(EXPERIENCES.c.id == found.c.merged_into)
     return sa.select(found.union(further).c.id)
 
 
 def _experience_line(connection: sa.Connection, row: Any) -> ExperienceLine:
     names = ExperienceLine.model_fields.keys() - {"type", "uses", "merged_into"}
-    uses = _uses_of(connection, _USES.c.experience == row.id)
-    merged_into = sa.select(_EXPERIENCES.c.digest).where(_EXPERIENCES.c.id == row.merged_into)
+    uses = _uses_of(connection, USES.c.experience == row.id)
+    merged_into = sa.select(EXPERIENCES.c.digest).where(EXPERIENCES.c.id == row.merged_into)
     into = None if row.merged_into is None else connection.execute(merged_into).scalar_one_or_none()
     return ExperienceLine(**{name: getattr(row, name) for name in names}, merged_into=into, uses=uses)
 
 
 def _skill_line(connection: sa.Connection, row: Any) -> SkillLine:
-    rows = connection.execute(
-        sa.select(_VERSIONS).where(_VERSIONS.c.skill == row.id).order_by(_VERSIONS.c.version)
-    ).all()
+    rows = connection.execute(sa.select(VERSIONS).where(VERSIONS.c.skill == row.id).order_by(VERSIONS.c.version)).all()
     numbers = {version.id: version.version for version in rows}
     versions = [
         VersionLine(
@@ -110,7 +100,7 @@ def _skill_line(connection: sa.Connection, row: Any) -> SkillLine:
             front=version.front,
             files=version.files,
             created=version.created,
-            uses=_uses_of(connection, _USES.c.skill_version == version.id),
+            uses=_uses_of(connection, USES.c.skill_version == version.id),
         )
         for version in rows
     ]
@@ -119,19 +109,19 @@ def _skill_line(connection: sa.Connection, row: Any) -> SkillLine:
 
 
 def _uses_of(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[UseLine]:
-    query = sa.select(_USES.c.reward, _USES.c.created).where(condition, _USES.c.turn.is_(None)).order_by(_USES.c.id)
+    query = sa.select(USES.c.reward, USES.c.created).where(condition, USES.c.turn.is_(None)).order_by(USES.c.id)
     return [UseLine(reward=row.reward, created=row.created) for row in connection.execute(query)]
 
 
 def _episode_line(connection: sa.Connection, row: Any, digests: dict[int, str]) -> EpisodeLine:
     shown: dict[int, list[ShownLine]] = {}
     uses = (
-        sa.select(_USES.c.turn, _USES.c.experience, _USES.c.reward, _SKILLS.c.name, _VERSIONS.c.version)
-        .join(_TURNS, _TURNS.c.id == _USES.c.turn)
-        .outerjoin(_VERSIONS, _VERSIONS.c.id == _USES.c.skill_version)
-        .outerjoin(_SKILLS, _SKILLS.c.id == _VERSIONS.c.skill)
-        .where(_TURNS.c.episode == row.number)
-        .order_by(_USES.c.id)
+        sa.select(USES.c.turn, USES.c.experience, USES.c.reward, SKILLS.c.name, VERSIONS.c.version)
+        .join(TURNS, TURNS.c.id == USES.c.turn)
+        .outerjoin(VERSIONS, VERSIONS.c.id == USES.c.skill_version)
+        .outerjoin(SKILLS, SKILLS.c.id == VERSIONS.c.skill)
+        .where(TURNS.c.episode == row.number)
+        .order_by(USES.c.id)
     )
     for use in connection.execute(uses):
         if use.experience is None:
@@ -147,9 +137,7 @@ def _episode_line(connection: sa.Connection, row: Any, digests: dict[int, str]) 
             logprobs=encode(blobs.unpack_floats(turn.logprobs)),
             used=shown.get(turn.id, []),
         )
-        for turn in connection.execute(
-            sa.select(_TURNS).where(_TURNS.c.episode == row.number).order_by(_TURNS.c.position)
-        )
+        for turn in connection.execute(sa.select(TURNS).where(TURNS.c.episode == row.number).order_by(TURNS.c.position))
     ]
     names = EpisodeLine.model_fields.keys() - {"type", "turns"}
     return EpisodeLine(**{name: getattr(row, name) for name in names}, turns=turns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -30,19 +30,12 @@ from skills_db.lines import (
     decode,
     read_line,
 )
-from skills_db.models import Episode, Experience, Run, Skill, SkillVersion, Turn, Use
 from skills_db.skills import check_files, digest_of_version
+from skills_db.tables import EPISODES, EXPERIENCES, RUNS, SKILLS, TURNS, USES, VERSIONS
 from skills_db.types import NewEpisode, NewExperience, NewTurn
 
 __all__ = ["import_lines"]
 
-_EPISODES = cast(sa.Table, Episode.__table__)
-_EXPERIENCES = cast(sa.Table, Experience.__table__)
-_RUNS = cast(sa.Table, Run.__table__)
-_SKILLS = cast(sa.Table, Skill.__table__)
-_TURNS = cast(sa.Table, Turn.__table__)
-_USES = cast(sa.Table, Use.__table__)
-_VERSIONS = cast(sa.Table, SkillVersion.__table__)
 
 Rows = dict[tuple[str | None, int | None], int]
 """Row of each (skill, version) of a file: numbers here may be others."""
@@ -104,37 +97,37 @@ class _Import:
 
     def join_merged(self, name: str) -> None:
         """Point merged experiences to those they are part of, once all are there. Raises BadRecord."""
-        merged_into = _EXPERIENCES.c.merged_into
+        merged_into = EXPERIENCES.c.merged_into
         for number, id, digest in self._merged:
-            into = _id_of(self._connection, _EXPERIENCES.c.id, _EXPERIENCES.c.digest == digest)
+            into = _id_of(self._connection, EXPERIENCES.c.id, EXPERIENCES.c.digest == digest)
             if into is None:
                 raise BadRecord(
                     f"line {number} of {name} cannot be kept: it was merged into experience {digest[:12]}, which is "
                     "neither in the file nor here"
                 )
-            self._connection.execute(sa.update(_EXPERIENCES).where(_EXPERIENCES.c.id == id).values(merged_into=into))
+            self._connection.execute(sa.update(EXPERIENCES).where(EXPERIENCES.c.id == id).values(merged_into=into))
         for number, id, _ in self._merged:
             seen: set[Any] = set()
             at: Any = id
             while at is not None and at not in seen:
                 seen.add(at)
-                at = _id_of(self._connection, merged_into, _EXPERIENCES.c.id == at)
+                at = _id_of(self._connection, merged_into, EXPERIENCES.c.id == at)
             if at is not None:
                 raise BadRecord(f"line {number} of {name} cannot be kept: it was merged into itself, by way of others")
 
 
 def _keep_run(connection: sa.Connection, line: RunLine) -> int:
-    if _id_of(connection, _RUNS.c.id, _RUNS.c.id == line.id) is not None:
+    if _id_of(connection, RUNS.c.id, RUNS.c.id == line.id) is not None:
         return 0
     values = {"id": line.id, "name": line.name, "created": line.created, "config": line.config}
-    connection.execute(_RUNS.insert(), values)
+    connection.execute(RUNS.insert(), values)
     return 1
 
 
 def _keep_experience(connection: sa.Connection, experiences: Experiences, line: ExperienceLine) -> int | None:
     """Its row; None where it was there."""
     digest = digest_of(line.env, line.kind, line.situation, line.advice)
-    if _id_of(connection, _EXPERIENCES.c.id, _EXPERIENCES.c.digest == digest) is not None:
+    if _id_of(connection, EXPERIENCES.c.id, EXPERIENCES.c.digest == digest) is not None:
         return None
     item = NewExperience(
         env=line.env,
@@ -148,7 +141,7 @@ def _keep_experience(connection: sa.Connection, experiences: Experiences, line: 
     )
     (id,) = experiences.insert(connection, [item])
     kept = line.model_dump(include={"score", "shown", "created", "retired", "retired_why"})
-    connection.execute(sa.update(_EXPERIENCES).where(_EXPERIENCES.c.id == id).values(kept))
+    connection.execute(sa.update(EXPERIENCES).where(EXPERIENCES.c.id == id).values(kept))
     _keep_uses(connection, {"experience": id}, line.uses)
     return id
 
@@ -161,13 +154,13 @@ def _keep_skill(connection: sa.Connection, line: SkillLine, rows: Rows) -> int:
         raise BadRecord(f"{where} says one version twice")
     if line.current is not None and line.current not in numbers:
         raise BadRecord(f"{where} uses version {line.current}, which it does not have")
-    found = connection.execute(sa.select(_SKILLS).where(_SKILLS.c.name == line.name).with_for_update()).one_or_none()
+    found = connection.execute(sa.select(SKILLS).where(SKILLS.c.name == line.name).with_for_update()).one_or_none()
     if found is None:
         values = line.model_dump(include={"name", "category", "description", "created", "retired", "current"})
-        skill = connection.execute(_SKILLS.insert().returning(_SKILLS.c.id), values).scalar_one()
+        skill = connection.execute(SKILLS.insert().returning(SKILLS.c.id), values).scalar_one()
     else:
         skill = found.id
-    kept = connection.execute(sa.select(_VERSIONS).where(_VERSIONS.c.skill == skill)).all()
+    kept = connection.execute(sa.select(VERSIONS).where(VERSIONS.c.skill == skill)).all()
     # By what they say, and not by the hash that stands there: whoever wrote it may have hashed the text alone.
     there = {digest_of_version(line.name, row.body, row.front, row.files): row.id for row in kept}
     newest = max((row.version for row in kept), default=0)
@@ -183,16 +176,16 @@ def _keep_skill(connection: sa.Connection, line: SkillLine, rows: Rows) -> int:
             values = version.model_dump(include={"body", "front", "files", "episode", "turn", "created"})
             values["version"] = version.version if found is None else newest + fresh
             values |= {"skill": skill, "digest": digest, "parent": rows.get((line.name, version.parent))}
-            there[digest] = connection.execute(_VERSIONS.insert().returning(_VERSIONS.c.id), values).scalar_one()
+            there[digest] = connection.execute(VERSIONS.insert().returning(VERSIONS.c.id), values).scalar_one()
             _keep_uses(connection, {"skill_version": there[digest]}, version.uses)
         rows[line.name, version.version] = there[digest]
     if found is not None and fresh and found.current is None:
-        connection.execute(sa.update(_SKILLS).where(_SKILLS.c.id == skill).values(current=newest or None))
+        connection.execute(sa.update(SKILLS).where(SKILLS.c.id == skill).values(current=newest or None))
     return int(found is None or fresh > 0)
 
 
 def _keep_episode(connection: sa.Connection, line: EpisodeLine, versions: Rows) -> int:
-    if _id_of(connection, _RUNS.c.id, _RUNS.c.id == line.run) is None:
+    if _id_of(connection, RUNS.c.id, RUNS.c.id == line.run) is None:
         raise BadRecord(
             f"episode '{line.id}' belongs to run '{line.run}', which is neither in the file before it nor here"
         )
@@ -201,16 +194,16 @@ def _keep_episode(connection: sa.Connection, line: EpisodeLine, versions: Rows) 
     check_episode(episode)
     if not add_episodes(connection, [(line.run, episode)], line.created):
         return 0
-    number = _EPISODES.c.id == line.id
+    number = EPISODES.c.id == line.id
     rows = connection.execute(
-        sa.select(_TURNS.c.position, _TURNS.c.id).join(_EPISODES, _EPISODES.c.number == _TURNS.c.episode).where(number)
+        sa.select(TURNS.c.position, TURNS.c.id).join(EPISODES, EPISODES.c.number == TURNS.c.episode).where(number)
     )
     ids = {row.position: row.id for row in rows}
     for position, turn in enumerate(line.turns):
         for shown in turn.used:
             what = _shown_id(connection, shown, versions)
             values = {**what, "turn": ids[position], "reward": shown.reward, "created": line.created}
-            connection.execute(_USES.insert(), values)
+            connection.execute(USES.insert(), values)
     return 1
 
 
@@ -233,7 +226,7 @@ def _turns_of(line: EpisodeLine) -> list[NewTurn]:
 
 def _shown_id(connection: sa.Connection, shown: ShownLine, versions: Rows) -> dict[str, int]:
     if shown.experience is not None:
-        id = _id_of(connection, _EXPERIENCES.c.id, _EXPERIENCES.c.digest == shown.experience)
+        id = _id_of(connection, EXPERIENCES.c.id, EXPERIENCES.c.digest == shown.experience)
         if id is None:
             raise BadRecord(
                 f"experience {shown.experience[:12]} was shown and is neither in the file before it nor here"
@@ -241,8 +234,8 @@ def _shown_id(connection: sa.Connection, shown: ShownLine, versions: Rows) -> di
         return {"experience": id}
     if (shown.skill, shown.version) in versions:
         return {"skill_version": versions[shown.skill, shown.version]}
-    query = sa.select(_VERSIONS.c.id).join(_SKILLS, _SKILLS.c.id == _VERSIONS.c.skill)
-    query = query.where(_SKILLS.c.name == shown.skill, _VERSIONS.c.version == shown.version)
+    query = sa.select(VERSIONS.c.id).join(SKILLS, SKILLS.c.id == VERSIONS.c.skill)
+    query = query.where(SKILLS.c.name == shown.skill, VERSIONS.c.version == shown.version)
     id = connection.execute(query).scalar_one_or_none()
     if id is None:
         raise BadRecord(f"version {shown.version} of skill '{shown.skill}' is neither in the file before it nor here")
@@ -251,7 +244,7 @@ def _shown_id(connection: sa.Connection, shown: ShownLine, versions: Rows) -> di
 
 def _keep_uses(connection: sa.Connection, what: dict[str, int], uses: list[UseLine]) -> None:
     if uses:
-        connection.execute(_USES.insert(), [{**what, "reward": use.reward, "created": use.created} for use in uses])
+        connection.execute(USES.insert(), [{**what, "reward": use.reward, "created": use.created} for use in uses])
 
 
 def _id_of(connection: sa.Connection, column: sa.Column[Any], condition: sa.ColumnElement[bool]) -> Any:

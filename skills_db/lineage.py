@@ -8,25 +8,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from skills_db.effect import Effect, effect_of, effects_of_experiences, effects_of_versions
 from skills_db.errors import UnknownRecord
-from skills_db.models import Episode, Experience, Skill, SkillVersion, Turn, Use
 from skills_db.skill_folder import render
 from skills_db.skills import read_skills
+from skills_db.tables import EPISODES, EXPERIENCES, SKILLS, TURNS, USES, VERSIONS
 from skills_db.types import SkillVersionRow
 
 __all__ = ["EntryLineage", "EpisodeLineage", "Origin", "Showing", "Shown", "Version", "read_lineage"]
-
-_EPISODES = cast(sa.Table, Episode.__table__)
-_EXPERIENCES = cast(sa.Table, Experience.__table__)
-_SKILLS = cast(sa.Table, Skill.__table__)
-_TURNS = cast(sa.Table, Turn.__table__)
-_USES = cast(sa.Table, Use.__table__)
-_VERSIONS = cast(sa.Table, SkillVersion.__table__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +174,13 @@ def read_lineage(
 
 
 def _of_experience(connection: sa.Connection, id: int, limit: int | None, confidence: float) -> EntryLineage:
-    row = connection.execute(sa.select(_EXPERIENCES).where(_EXPERIENCES.c.id == id)).one_or_none()
+    row = connection.execute(sa.select(EXPERIENCES).where(EXPERIENCES.c.id == id)).one_or_none()
     if row is None:
         raise UnknownRecord(f"no experience has the id {id}")
     parts = connection.execute(
-        sa.select(_EXPERIENCES).where(_EXPERIENCES.c.merged_into == id).order_by(_EXPERIENCES.c.id)
+        sa.select(EXPERIENCES).where(EXPERIENCES.c.merged_into == id).order_by(EXPERIENCES.c.id)
     ).all()
-    mine = _USES.c.experience == id
+    mine = USES.c.experience == id
     count, mean = _credits(connection, mine)
     return EntryLineage(
         type="experience",
@@ -204,7 +197,7 @@ def _of_experience(connection: sa.Connection, id: int, limit: int | None, confid
         showings=_showings(connection, mine, limit),
         credits=count,
         credits_mean=mean,
-        effect=effects_of_experiences(connection, _EXPERIENCES.c.id == id, confidence).get(id)
+        effect=effects_of_experiences(connection, EXPERIENCES.c.id == id, confidence).get(id)
         or effect_of({}, {}, confidence),
     )
 
@@ -214,8 +207,8 @@ def _of_skill(connection: sa.Connection, name: str, limit: int | None, confidenc
     if not found:
         raise UnknownRecord(f"no skill is named '{name}'")
     (skill,) = found
-    number = connection.execute(sa.select(_SKILLS.c.id).where(_SKILLS.c.name == name)).scalar_one()
-    texts = sa.select(_VERSIONS.c.id, _VERSIONS.c.version).where(_VERSIONS.c.skill == number)
+    number = connection.execute(sa.select(SKILLS.c.id).where(SKILLS.c.name == name)).scalar_one()
+    texts = sa.select(VERSIONS.c.id, VERSIONS.c.version).where(VERSIONS.c.skill == number)
     ids = {row.version: row.id for row in connection.execute(texts)}
     whole, effects = effects_of_versions(connection, number, confidence)
     by_number = {each.version: each for each in skill.versions}
@@ -232,7 +225,7 @@ def _of_skill(connection: sa.Connection, name: str, limit: int | None, confidenc
         )
         for each in skill.versions
     )
-    mine = _USES.c.skill_version.in_(sa.select(_VERSIONS.c.id).where(_VERSIONS.c.skill == number))
+    mine = USES.c.skill_version.in_(sa.select(VERSIONS.c.id).where(VERSIONS.c.skill == number))
     count, mean = _credits(connection, mine)
     return EntryLineage(
         type="skill",
@@ -254,28 +247,28 @@ def _of_skill(connection: sa.Connection, name: str, limit: int | None, confidenc
 
 
 def _of_episode(connection: sa.Connection, id: str) -> EpisodeLineage:
-    row = connection.execute(sa.select(_EPISODES).where(_EPISODES.c.id == id)).one_or_none()
+    row = connection.execute(sa.select(EPISODES).where(EPISODES.c.id == id)).one_or_none()
     if row is None:
         raise UnknownRecord(f"no episode has the id '{id}'")
     uses = (
         sa.select(
-            _TURNS.c.position,
-            _USES.c.experience,
-            _USES.c.reward,
-            _EXPERIENCES.c.advice,
-            _EXPERIENCES.c.digest.label("advice_digest"),
-            _SKILLS.c.name,
-            _SKILLS.c.description,
-            _VERSIONS.c.version,
-            _VERSIONS.c.digest,
-            _VERSIONS.c.front,
+            TURNS.c.position,
+            USES.c.experience,
+            USES.c.reward,
+            EXPERIENCES.c.advice,
+            EXPERIENCES.c.digest.label("advice_digest"),
+            SKILLS.c.name,
+            SKILLS.c.description,
+            VERSIONS.c.version,
+            VERSIONS.c.digest,
+            VERSIONS.c.front,
         )
-        .join_from(_USES, _TURNS, _TURNS.c.id == _USES.c.turn)
-        .outerjoin(_EXPERIENCES, _EXPERIENCES.c.id == _USES.c.experience)
-        .outerjoin(_VERSIONS, _VERSIONS.c.id == _USES.c.skill_version)
-        .outerjoin(_SKILLS, _SKILLS.c.id == _VERSIONS.c.skill)
-        .where(_TURNS.c.episode == row.number)
-        .order_by(_TURNS.c.position, _USES.c.id)
+        .join_from(USES, TURNS, TURNS.c.id == USES.c.turn)
+        .outerjoin(EXPERIENCES, EXPERIENCES.c.id == USES.c.experience)
+        .outerjoin(VERSIONS, VERSIONS.c.id == USES.c.skill_version)
+        .outerjoin(SKILLS, SKILLS.c.id == VERSIONS.c.skill)
+        .where(TURNS.c.episode == row.number)
+        .order_by(TURNS.c.position, USES.c.id)
     )
     shown = tuple(
         Shown(use.position, "experience", str(use.experience), None, use.advice_digest, use.advice, use.reward)
@@ -283,15 +276,15 @@ def _of_episode(connection: sa.Connection, id: str) -> EpisodeLineage:
         else Shown(use.position, "skill", use.name, use.version, use.digest, _described(use), use.reward)
         for use in connection.execute(uses)
     )
-    lessons = sa.select(_EXPERIENCES.c.turn, _EXPERIENCES.c.id, _EXPERIENCES.c.advice)
-    lessons = lessons.where(_EXPERIENCES.c.episode == id).order_by(_EXPERIENCES.c.turn, _EXPERIENCES.c.id)
-    texts = sa.select(_VERSIONS.c.turn, _SKILLS.c.name, _SKILLS.c.description, _VERSIONS.c.version, _VERSIONS.c.front)
-    texts = texts.join_from(_VERSIONS, _SKILLS, _SKILLS.c.id == _VERSIONS.c.skill).where(_VERSIONS.c.episode == id)
+    lessons = sa.select(EXPERIENCES.c.turn, EXPERIENCES.c.id, EXPERIENCES.c.advice)
+    lessons = lessons.where(EXPERIENCES.c.episode == id).order_by(EXPERIENCES.c.turn, EXPERIENCES.c.id)
+    texts = sa.select(VERSIONS.c.turn, SKILLS.c.name, SKILLS.c.description, VERSIONS.c.version, VERSIONS.c.front)
+    texts = texts.join_from(VERSIONS, SKILLS, SKILLS.c.id == VERSIONS.c.skill).where(VERSIONS.c.episode == id)
     taught = [
         Taught(lesson.turn, "experience", str(lesson.id), None, lesson.advice) for lesson in connection.execute(lessons)
     ] + [
         Taught(text.turn, "skill", text.name, text.version, _described(text))
-        for text in connection.execute(texts.order_by(_SKILLS.c.name, _VERSIONS.c.version))
+        for text in connection.execute(texts.order_by(SKILLS.c.name, VERSIONS.c.version))
     ]
     return EpisodeLineage(
         type="episode",
@@ -315,11 +308,11 @@ def _described(row: Any) -> str:
 def _origin(connection: sa.Connection, episode: str | None, turn: int | None) -> Origin | None:
     if episode is None:
         return None
-    row = connection.execute(sa.select(_EPISODES).where(_EPISODES.c.id == episode)).one_or_none()
+    row = connection.execute(sa.select(EPISODES).where(EPISODES.c.id == episode)).one_or_none()
     if row is None:
         return Origin(episode, turn, kept=False)
-    said = sa.select(_TURNS.c.observation, _TURNS.c.action)
-    at = connection.execute(said.where(_TURNS.c.episode == row.number, _TURNS.c.position == turn)).one_or_none()
+    said = sa.select(TURNS.c.observation, TURNS.c.action)
+    at = connection.execute(said.where(TURNS.c.episode == row.number, TURNS.c.position == turn)).one_or_none()
     return Origin(
         episode,
         turn,
@@ -336,25 +329,25 @@ def _origin(connection: sa.Connection, episode: str | None, turn: int | None) ->
 
 
 def _count(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> int:
-    query = sa.select(sa.func.count()).select_from(_USES).where(mine, _USES.c.turn.is_not(None))
+    query = sa.select(sa.func.count()).select_from(USES).where(mine, USES.c.turn.is_not(None))
     return int(connection.execute(query).scalar_one())
 
 
 def _credits(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> tuple[int, float | None]:
-    query = sa.select(sa.func.count(_USES.c.reward), sa.func.avg(_USES.c.reward)).where(mine, _USES.c.turn.is_(None))
+    query = sa.select(sa.func.count(USES.c.reward), sa.func.avg(USES.c.reward)).where(mine, USES.c.turn.is_(None))
     count, mean = connection.execute(query).one()
     return int(count), mean
 
 
 def _showings(connection: sa.Connection, mine: sa.ColumnElement[bool], limit: int | None) -> tuple[Showing, ...]:
-    columns = [_EPISODES.c[name] for name in ("id", "run", "env", "key", "step", "reward", "success")]
+    columns = [EPISODES.c[name] for name in ("id", "run", "env", "key", "step", "reward", "success")]
     query = (
-        sa.select(*columns, _TURNS.c.position, _USES.c.reward.label("credited"), _USES.c.created, _VERSIONS.c.version)
-        .join_from(_USES, _TURNS, _TURNS.c.id == _USES.c.turn)
-        .join(_EPISODES, _EPISODES.c.number == _TURNS.c.episode)
-        .outerjoin(_VERSIONS, _VERSIONS.c.id == _USES.c.skill_version)
+        sa.select(*columns, TURNS.c.position, USES.c.reward.label("credited"), USES.c.created, VERSIONS.c.version)
+        .join_from(USES, TURNS, TURNS.c.id == USES.c.turn)
+        .join(EPISODES, EPISODES.c.number == TURNS.c.episode)
+        .outerjoin(VERSIONS, VERSIONS.c.id == USES.c.skill_version)
         .where(mine)
-        .order_by(_EPISODES.c.number.desc(), _TURNS.c.position.desc(), _USES.c.id.desc())
+        .order_by(EPISODES.c.number.desc(), TURNS.c.position.desc(), USES.c.id.desc())
         .limit(limit)
     )
     return tuple(

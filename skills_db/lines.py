@@ -30,7 +30,7 @@ __all__ = [
     "read_line",
 ]
 
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3
 
 Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -45,8 +45,9 @@ class Header(_Part):
     """First line: what this file is."""
 
     type: Literal["library"] = "library"
-    format: Literal[1, 2] = FORMAT
-    """1 knows no front matter, no files, and not why an entry was retired; it is read all the same."""
+    format: Literal[1, 2, 3] = FORMAT
+    """1 knows no front matter, no files, and not why an entry was retired; 1 and 2 know no generation of a turn. Both
+    are read all the same."""
     schema_revision: str
 
 
@@ -139,6 +140,7 @@ class TurnLine(_Part):
     reward: FiniteFloat
     advantage: FiniteFloat | None
     version: Int32
+    generation: Int32 = 0
     temperature: FiniteFloat
     prompt_shared: Count
     prompt_tail: str

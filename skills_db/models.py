@@ -17,6 +17,7 @@ __all__ = [
     "Cluster",
     "Episode",
     "Experience",
+    "Link",
     "Run",
     "Skill",
     "SkillVersion",
@@ -149,6 +150,9 @@ class Turn(Base):
     reward: Mapped[float] = mapped_column(doc="Raw reward of this turn.")
     advantage: Mapped[float | None] = mapped_column(doc="What the algorithm made of it; null: not trained on.")
     version: Mapped[int] = mapped_column(doc="Optimizer steps behind the weights that answered.")
+    generation: Mapped[int] = mapped_column(
+        server_default="0", doc="Of the skills, when the prompt was made: how often they had evolved."
+    )
     temperature: Mapped[float] = mapped_column(doc="Sampling temperature.")
     prompt_shared: Mapped[int] = mapped_column(
         doc="Leading prompt ids that equal the previous turn's prompt and sample, and are therefore not repeated."
@@ -234,6 +238,22 @@ class Experience(Base):
     merged_into: Mapped[int | None] = mapped_column(
         Number, doc="The experience it was merged into, whose advice says the same; null: none. No foreign key."
     )
+
+
+class Link(Base):
+    """An experience that a search of another cluster found by similarity: from then on it is that cluster's, too."""
+
+    __tablename__ = "links"
+    __table_args__ = (sa.Index(None, "experience"),)
+
+    cluster: Mapped[int] = mapped_column(
+        Number, sa.ForeignKey("clusters.id"), primary_key=True, autoincrement=False, doc="The cluster that had none."
+    )
+    experience: Mapped[int] = mapped_column(
+        Number, sa.ForeignKey("experiences.id"), primary_key=True, autoincrement=False, doc="What was found."
+    )
+    similarity: Mapped[float] = mapped_column(doc="Cosine of the situation searched for and the experience's.")
+    created: Mapped[datetime] = mapped_column(doc="When it was found, UTC.")
 
 
 class Skill(Base):

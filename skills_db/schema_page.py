@@ -15,8 +15,8 @@ __all__ = ["schema_columns", "schema_markdown"]
 _HEAD = """# Schema
 
 Made from `skills_db/models.py` by `make docs`; schema {head}. Types as SQLAlchemy names them; times are UTC.
-Full text lies beside the tables: FTS5 tables `turns_fts` and `experiences_fts` on SQLite, GIN indexes ending in `_fts`
-on PostgreSQL.
+Full text lies beside the tables: FTS5 tables `turns_fts`, `experiences_fts` and `skills_fts` on SQLite, GIN indexes
+ending in `_fts` on PostgreSQL. That of skills holds the versions in use.
 """
 
 

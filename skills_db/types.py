@@ -54,6 +54,8 @@ class NewTurn:
     advantage: float | None = None
     version: int = 0
     """Optimizer steps behind the weights."""
+    generation: int = 0
+    """Of the skills, when the prompt was made."""
     temperature: float = 1.0
     used: Sequence[int] = ()
     """Ids of the experiences that were shown in the prompt."""
@@ -126,14 +128,15 @@ class Hit:
 class Found:
     """One place where the words of a full-text query occur."""
 
-    kind: Literal["observation", "action", "experience"]
+    kind: Literal["observation", "action", "experience", "skill"]
     id: str
-    """Of the episode, or of the experience."""
+    """Of the episode, or of the experience; the skill's name."""
     position: int | None
-    """The turn; for an experience, the turn it was learned from."""
+    """The turn; for an experience or a skill, the turn it was learned from."""
     env: str
+    """For a skill, its category."""
     key: str
-    """Task key; for an experience, `skill` or `failure`."""
+    """Task key; for an experience, `skill` or `failure`; for a skill, its version, as `v2`."""
     snippet: str
     """One line, the words in [brackets]."""
     rank: float

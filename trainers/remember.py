@@ -66,6 +66,7 @@ def _turn(turn: Turn, observation: str) -> NewTurn:
         temperature=sample.temperature,
         used=turn.prompt.used,
         skills=turn.prompt.skills,
+        generation=turn.prompt.generation,
     )
 
 
@@ -93,7 +94,7 @@ def recalled(kept: NewEpisode, *, stop_ids: Collection[int] = ()) -> tuple[Episo
         move = Move(list(turn.prompt_ids), sample, turn.text)
         turns.append(
             Turn(
-                Prompt([], turn.kind, tuple(turn.used), tuple(turn.skills)),
+                Prompt([], turn.kind, tuple(turn.used), tuple(turn.skills), turn.generation),
                 move,
                 reply,
                 result if turn.action else None,

@@ -42,7 +42,7 @@ def filled(store: Store) -> Store:
     store.add_skill(NewSkill("unlock", "When locked.", "# Unlock", "textworld", {"license": "MIT"}, {"a": b"\x00"}))
     edited = store.edit_skill("unlock", SkillEdit(body="# Unlock better", episode="e1", turn=2))
     store.edit_skill("unlock", SkillEdit(body="# Unlock"))
-    skilled = replace(turns[0], skills=(edited.digest,))
+    skilled = replace(turns[0], skills=(edited.digest,), generation=3)
     store.add_episode(other, an_episode("e4", env="keydoor", turns=[skilled]))
     with store._database.writing() as connection:
         use = {"skill_version": 2, "reward": 0.5, "created": datetime(2026, 1, 2, tzinfo=UTC)}
@@ -128,7 +128,7 @@ def test_what_is_no_exported_library_is_refused(store: Store) -> None:
             [b'{"type": "run", "id": "r", "name": "n", "created": "2026-01-01T00:00:00Z", "config": {}}']
         )
     with pytest.raises(BadRecord, match=r"line 1 of the file cannot be kept: library\.format"):
-        store.import_lines([b'{"type": "library", "format": 3, "schema_revision": "0001"}'])
+        store.import_lines([b'{"type": "library", "format": 4, "schema_revision": "0001"}'])
 
 
 def test_an_imported_experience_keeps_its_standing(filled: Store, tmp_path: Path) -> None:
@@ -222,6 +222,15 @@ def test_a_file_of_the_first_format_is_read(filled: Store, tmp_path: Path) -> No
     with open_store(str(tmp_path / "other.db")) as other:
         assert other.import_lines(raw([json.dumps(line) for line in lines]))["skill"] == 1
         assert other.skill("unlock").version(1).description == "When locked."
+
+
+def test_a_turn_of_the_second_format_has_no_generation(filled: Store, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in filled.export_lines()]
+    lines[0] |= {"format": 2, "schema_revision": "0002"}
+    assert [turn.pop("generation") for turn in lines[-1]["turns"]] == [3]
+    with open_store(str(tmp_path / "other.db")) as other:
+        other.import_lines(raw([json.dumps(line) for line in lines]))
+        assert [turn.generation for turn in other.episode("e4").turns] == [0]
 
 
 def test_what_a_narrowed_export_holds_is_part_of_something_in_it(store: Store, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def growing_turns(count: int, *, step: int = 50) -> list[NewTurn]:
                 sample_ids=sample,
                 logprobs=[-0.5, -0.25, -1.5, -float(position)],
                 version=3,
+                generation=2,
                 temperature=0.7,
             )
         )
