@@ -62,7 +62,7 @@ class Library:
         """Length of a text in the policy's tokens."""
         self.open = True
         """Whether notes are given."""
-        self.teaches = True
+        self.gives_skills = True
         """Whether skills are given."""
         self.generation = 0
         """Of the skills."""
@@ -86,11 +86,11 @@ class Library:
     @contextmanager
     def shut(self) -> Iterator[None]:
         """No notes and no skills meanwhile."""
-        before, (self.open, self.teaches) = (self.open, self.teaches), (False, False)
+        before, (self.open, self.gives_skills) = (self.open, self.gives_skills), (False, False)
         try:
             yield
         finally:
-            self.open, self.teaches = before
+            self.open, self.gives_skills = before
 
     def looked(self) -> Asked:
         """What was asked since the last look."""
@@ -112,7 +112,7 @@ class Library:
     ) -> tuple[int, list[SkillVersionRow]]:
         """The generation of the skills, and those for a situation: `limit` general ones, then its own."""
         generation = self.generation
-        if not self.teaches:
+        if not self.gives_skills:
             return generation, []
         choose = functools.partial(self._store.skills_for, situation, limit=limit, match=match, env=self.env)
         found = await self._once(("skills", situation, limit, match), choose)

@@ -1,4 +1,4 @@
-"""The loop: choose, collect, shape, admit, advantages, rows, update, load, remember; then evaluate and write it down.
+"""The loop: choose, collect, shape, admit, evolve, advantages, rows, update, load, remember; evaluate, write it down.
 
 Rule: whatever ends it, the run can go on. What a step changes (weights, task pool, books) becomes true at one moment,
 and a checkpoint holds only whole steps; SIGKILL loses what came after the last one, Ctrl-C and errors only the step

@@ -88,6 +88,15 @@ async def test_the_model_is_shown_the_failures_the_names_that_are_taken_and_the_
     )
 
 
+async def test_of_very_many_skills_the_names_for_these_worlds_are_told_first(script: Script) -> None:
+    script.answers = [(200, "[]")]
+    own = replace(known("z-own")[0], category="keydoor")
+    await by_endpoint(script).skills([TRAPPED], [*known(*(f"a-{number}" for number in range(300))), own])
+    names = script.asked[0]["messages"][1]["content"].rpartition("Skills there are: ")[2].rstrip(".").split(", ")
+    assert len(names) == 200
+    assert names[-1] == "z-own"
+
+
 async def test_of_a_long_episode_the_end_is_shown(script: Script) -> None:
     script.answers = [(200, "[]")]
     long = told(*[("", f"go {index}", f"Room {index}.{'x' * 50}") for index in range(9)])

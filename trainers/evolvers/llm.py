@@ -41,6 +41,9 @@ CATEGORIES = (
 )
 """MetaClaw's."""
 
+NAMES = 200
+"""Names of skills that a model is told at most: those for the environments of the failures first."""
+
 
 class LlmConfig(EvolverConfig, CompletionsConfig):
     """Who is asked, and for what."""
@@ -93,12 +96,15 @@ class Llm(Evolver):
         if not failed:
             return []
         async with voice(self.config, self.ask, "skills.evolver.url") as ask:
-            return await self._asked(ask, failed, {skill.name for skill in known})
+            return await self._asked(ask, failed, known)
 
-    async def _asked(self, ask: Ask, failed: Sequence[Episode], taken: Collection[str]) -> list[NewSkill]:
-        categories = list(dict.fromkeys([*(episode.task.env for episode in failed), *self.config.categories]))
+    async def _asked(self, ask: Ask, failed: Sequence[Episode], known: Sequence[SkillRow]) -> list[NewSkill]:
+        envs = list(dict.fromkeys(episode.task.env for episode in failed))
+        categories = list(dict.fromkeys([*envs, *self.config.categories]))
         told = "\n\n".join(self._told(number, episode) for number, episode in enumerate(failed, 1))
-        names = ", ".join(sorted(taken)) or "none"
+        near = sorted(known, key=lambda skill: (skill.category not in envs, skill.name))[:NAMES]
+        names = ", ".join(sorted(skill.name for skill in near)) or "none"
+        taken = {skill.name for skill in known}
         messages: list[Message] = [
             {"role": "system", "content": _system(self.config.skills, categories)},
             {"role": "user", "content": f"{told}\n\nSkills there are: {names}."},
