@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from the code: wire.md, cli.md, schema.md, metrics.md, config.md.
+"""Writes the reference pages that are made from the code: wire.md, memory.md, cli.md, schema.md, metrics.md.
 
 `python docs/generate.py` writes them; `--check` writes nothing, names the pages that are out of date and exits 1.
 """
@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import typer
@@ -33,14 +34,40 @@ def wire() -> str:
         "A server shows its routes at `/docs`, which loads nothing from elsewhere; `/openapi.json` is their schema.",
         "",
     ]
-    out += ["## Routes", "", "| route | what | answers |", "|---|---|---|"]
+    out += _routes(api)
+    out += ["", "## WebSocket", "", inspect.getdoc(envserver.socket) or "", "", "## Types", ""]
+    return "\n".join(out + _types(api))
+
+
+def memory() -> str:
+    """Routes and types of a served library."""
+    from skills_db.serving.app import create_app
+    from skills_db.store import open_store
+
+    with TemporaryDirectory() as home, open_store(str(Path(home) / "memory.db")) as store:
+        api = create_app(store).openapi()
+    out = ["# Memory over HTTP", ""]
+    out += [
+        "What `skills serve` answers, and `envserver serve --memory URL` under `/memory`: [how](library.md#serving).",
+        "Every error is `application/problem+json`: `type`, `title`, `status`, and `detail`, a sentence.",
+        "",
+    ]
+    out += _routes(api)
+    return "\n".join([*out, "", "## Types", "", *_types(api)])
+
+
+def _routes(api: dict[str, Any]) -> list[str]:
+    out = ["## Routes", "", "| route | what | answers |", "|---|---|---|"]
     for path, verbs in sorted(api["paths"].items()):
         for verb, spec in verbs.items():
             summary = (spec.get("description") or spec.get("summary") or "").strip().splitlines()
             codes = ", ".join(sorted(spec.get("responses", {})))
             out.append(f"| `{verb.upper()} {path}` | {summary[0] if summary else ''} | {codes} |")
-    socket = inspect.getdoc(envserver.socket) or ""
-    out += ["", "## WebSocket", "", socket, "", "## Types", ""]
+    return out
+
+
+def _types(api: dict[str, Any]) -> list[str]:
+    out: list[str] = []
     for name, schema in sorted(api["components"]["schemas"].items()):
         out += [f"### {name}", "", (schema.get("description") or "").strip(), ""]
         fields = schema.get("properties", {})
@@ -52,7 +79,7 @@ def wire() -> str:
                 what = " ".join((spec.get("description") or "").split())
                 out.append(f"| `{field}` | {_type(spec)} | {default} | {what} |")
             out.append("")
-    return "\n".join(out)
+    return out
 
 
 def _type(spec: dict[str, Any]) -> str:
@@ -121,7 +148,13 @@ def metrics() -> str:
     return metrics_markdown()
 
 
-PAGES: dict[str, Callable[[], str]] = {"wire.md": wire, "cli.md": cli, "schema.md": schema, "metrics.md": metrics}
+PAGES: dict[str, Callable[[], str]] = {
+    "wire.md": wire,
+    "memory.md": memory,
+    "cli.md": cli,
+    "schema.md": schema,
+    "metrics.md": metrics,
+}
 
 
 def page(name: str) -> str:

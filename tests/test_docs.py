@@ -22,7 +22,7 @@ def _generator():
     return module
 
 
-@pytest.mark.parametrize("name", ["wire.md", "cli.md", "schema.md", "metrics.md"])
+@pytest.mark.parametrize("name", ["wire.md", "memory.md", "cli.md", "schema.md", "metrics.md"])
 def test_a_generated_page_is_what_the_code_would_write(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == _generator().page(name), "run `make docs`"
 

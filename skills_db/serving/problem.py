@@ -100,7 +100,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _answer(kind: str, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    problem = Problem(type=kind, title=TITLES.get(status, "the request is refused"), status=status, detail=detail)
+    problem = Problem(type=kind, title=TITLES.get(status, TITLES[422]), status=status, detail=detail)
     return Response(problem.model_dump_json(), status, headers, "application/problem+json")
 
 

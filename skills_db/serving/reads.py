@@ -66,10 +66,8 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """That memory answers, and what may be asked of it."""
+    """Of a memory that answers; one that does not is a problem."""
 
-    status: str
-    """`ok`; a database that does not answer is a problem."""
     schema: str
     """The schema's revision."""
     writes: bool
@@ -87,8 +85,8 @@ def read_routes(desk: Desk, token: str | None) -> APIRouter:
         limits = {"body_limit_bytes": BODY_LIMIT_BYTES, "limit": MOST, "text_chars": TEXT_CHARS}
 
         def verb(store: Store) -> Health:
-            store.runs(limit=1)
-            return Health("ok", head(), token is not None, limits)
+            store.episodes(limit=1)
+            return Health(head(), token is not None, limits)
 
         return await desk.read(verb)
 

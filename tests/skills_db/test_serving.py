@@ -15,6 +15,7 @@ from served import HEADERS, TOKEN, served
 from test_store import an_episode
 
 from skills_db.cli import main
+from skills_db.migrate import head
 from skills_db.schema_page import schema_columns
 from skills_db.store import Store, open_store
 from skills_db.types import NewExperience, NewSkill, NewTurn, SkillEdit
@@ -215,9 +216,16 @@ def test_the_schema_names_a_problem_for_every_refusal_and_docs_load_nothing_from
 
 
 @ENGINES_ALIKE
+def test_half_a_character_in_a_runs_configuration_breaks_no_answer(store: Store) -> None:
+    store.add_run("odd", {"name": "\ud800"})
+    with served(store) as http:
+        assert http.get("/v1/runs").json()[0]["config"] == {"name": "?"}
+
+
+@ENGINES_ALIKE
 def test_the_store_is_closed_when_the_server_ends(url: str) -> None:
     store = open_store(url)
     with served(store) as http:
-        assert http.get("/health").json()["status"] == "ok"
+        assert http.get("/health").json()["schema"] == head()
     with pytest.raises(RuntimeError, match="has been closed"):
         store.stats()
