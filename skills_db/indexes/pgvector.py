@@ -20,6 +20,8 @@ PREFIX = "nearest_"
 """Begins the names of the tables, which no migration describes."""
 
 _EXPANSION_SEARCH = 80
+_BUILD_MEMORY = "512MB"
+"""While the index is made: a graph that does not fit is made on disk, many times slower."""
 _MOST_DIMENSIONS = 2000
 """pgvector indexes no more."""
 
@@ -53,13 +55,16 @@ class Pgvector(Index):
             return True
         try:
             with connection.begin_nested():
-                for statement in (
-                    "CREATE EXTENSION IF NOT EXISTS vector",
+                connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector")
+                connection.exec_driver_sql(
                     f"CREATE TABLE {self._table} (id bigint PRIMARY KEY REFERENCES clusters ON DELETE CASCADE, "
-                    f"vector vector({self.space.dimensions}) NOT NULL)",
-                    f"CREATE INDEX {self._table}_hnsw ON {self._table} USING hnsw (vector vector_cosine_ops)",
-                ):
-                    connection.exec_driver_sql(statement)
+                    f"vector vector({self.space.dimensions}) NOT NULL)"
+                )
+                self.catch_up(connection)  # first, since an index over what is there is made at once, not row by row
+                connection.exec_driver_sql(f"SET LOCAL maintenance_work_mem = '{_BUILD_MEMORY}'")
+                connection.exec_driver_sql(
+                    f"CREATE INDEX {self._table}_hnsw ON {self._table} USING hnsw (vector vector_cosine_ops)"
+                )
         except sa.exc.DBAPIError:
             return False
         return True
