@@ -1,4 +1,4 @@
-"""The command `envserver`: serve, list, show, tasks, play, check, bench.
+"""The command `envserver`: serve, list, show, tasks, play, check, bench, sandbox.
 
 Nothing heavy is imported before a command needs it. An error is one sentence on stderr: exit 2 for misuse, 1 for
 failure.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from envserver.command import run_app
+from envserver.sandbox_cli import app as sandbox_app
 from envserver.terminal import console, expert_moves, human_moves, print_json, print_table, script_moves, watch
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Worlds over HTTP.")
+app.add_typer(sandbox_app, name="sandbox")
 
 Url = Annotated[str | None, typer.Option(help="A running server; without it, what is installed here.")]
 Token = Annotated[str | None, typer.Option(help="Bearer token of that server.")]
@@ -53,8 +55,9 @@ def _is_misuse(error: Exception) -> bool:
     from envserver.config import ConfigError
     from envserver.errors import BadRequest, UnknownEnv, UnknownTask
     from envserver.plugins import NoSuchPlugin
+    from envserver.sandboxes.base import BadInput
 
-    return isinstance(error, (Misuse, ConfigError, NoSuchPlugin, BadRequest, UnknownEnv, UnknownTask))
+    return isinstance(error, (Misuse, BadInput, ConfigError, NoSuchPlugin, BadRequest, UnknownEnv, UnknownTask))
 
 
 @app.callback()

@@ -29,6 +29,7 @@ __all__ = [
     "SandboxError",
     "SandboxLost",
     "SandboxUnavailable",
+    "backends",
     "load_backend",
     "open_sandbox",
 ]
@@ -210,6 +211,11 @@ class Sandbox(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def backends() -> list[str]:
+    """Names of all backends, without importing them."""
+    return plugins.names(SHELF)
 
 
 def load_backend(name: str) -> type[Sandbox]:

@@ -3,8 +3,9 @@
 Programs run in children that were forked and locked in beforehand from a fresh process that has read no secret; each
 runs one program and ends. It needs Linux 6.12 (Landlock 6). Started by root, every sandbox is a user of its own.
 
-What it does not hold, beside what `namespace` does not: the disk is the host's, in its temporary directory, and though
-each file is bounded their number is not. Names in directories of packages and of this project can be listed, where the
+What it does not hold, beside what `namespace` does not: the disk is the host's, in its temporary directory, and is
+looked at twenty times a second while a program runs; one that holds too much then is ended (SIGXFSZ), but had what it
+could write in between. Names in directories of packages and of this project can be listed, where the
 Python this runs in lies in one tree with them; their files cannot be opened. Unless it is started by root or can make
 control groups, the number of processes is not bounded, and memory and CPU time are bounded for each process alone.
 """

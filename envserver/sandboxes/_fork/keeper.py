@@ -28,7 +28,7 @@ from envserver.sandboxes._fork.walls import Walls
 __all__ = ["keep"]
 
 TICK_S = 0.05
-"""How often the CPU time of all processes together is looked at."""
+"""How often it is looked at what nothing but looking bounds."""
 OURS = 2
 """Processes of a sandbox that are not the program's: this one, and the run's that waits."""
 MESSAGE_BYTES = 1 << 16
@@ -184,7 +184,9 @@ class Keeper:
             left_s = deadline_s - time.monotonic()
             if left_s <= 0 or (self.group and self.group.cpu_s() > cpu_end_s):
                 return None, True
-            happened = dict(poll.poll(math.ceil(1000 * min(left_s, TICK_S if self.group else left_s))))
+            if self.walls.overrun():
+                return signal.SIGXFSZ, False
+            happened = dict(poll.poll(math.ceil(1000 * min(left_s, TICK_S))))
             if link.fileno() in happened:
                 told = json.loads(link.recv(MESSAGE_BYTES) or b"{}")
                 if "failed" in told:

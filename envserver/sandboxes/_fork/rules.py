@@ -41,6 +41,7 @@ class Rules(Walls):
         super().__init__(told)
         self.base = os.path.join(told.scratch, f"turnhalle-sandboxes-{os.getpid()}")
         self.directory = ""
+        self.size = (0, 0)
         self.version = 0
 
     def around_all(self) -> None:
@@ -64,7 +65,7 @@ class Rules(Walls):
         self.enforced |= {
             "user": "the server's own",
             "host files": "system directories can be read, /proc and /tmp cannot",
-            "disk": "each file; how many is not bounded",
+            "disk": "each file; all together are looked at twenty times a second",
             "network": "no socket but local ones",
             "other processes": "can be neither signalled nor traced",
             "system calls": "filtered",
@@ -81,7 +82,23 @@ class Rules(Walls):
         return self.directory
 
     def resize(self, disk_bytes: int, files: int) -> None:
-        """RLIMIT_FSIZE bounds each file; there is nothing for all of them."""
+        self.size = (disk_bytes, files)
+
+    def overrun(self) -> bool:
+        held_bytes = count = 0
+        places = [self.directory]
+        for place in places:
+            try:
+                for entry in os.scandir(place):
+                    held_bytes += entry.stat(follow_symlinks=False).st_blocks * 512
+                    count += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        places.append(entry.path)
+            except FileNotFoundError:
+                continue  # it was taken away meanwhile
+            except PermissionError:
+                return True  # a directory that nobody may look into could hold anything
+        return held_bytes > self.size[0] or count > self.size[1]
 
     def fork_run(self) -> int:
         return os.fork()
@@ -91,6 +108,7 @@ class Rules(Walls):
         os.environ.update(HOME=self.directory, TMPDIR=self.directory, PYTHONPATH=packages)
         sys.path[:] = [packages if path == "/packages" else path for path in sys.path]
         self._restrict()
+        linux.drop_capabilities()
 
     def end_run(self, pid: int) -> float:
         # Orphans become this process's children, so when it has none, nothing of the run is left.

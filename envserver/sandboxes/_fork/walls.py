@@ -56,6 +56,10 @@ class Walls(ABC):
     def resize(self, disk_bytes: int, files: int) -> None:
         """In the keeper: bound the working directory."""
 
+    def overrun(self) -> bool:
+        """In the keeper, while a program runs: whether the disk holds more than it may, where only looking tells."""
+        return False
+
     @abstractmethod
     def fork_run(self) -> int:
         """In the keeper: 0 in the process that a run's program is a child of."""
