@@ -7,6 +7,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from envserver.calls import read_line, signature, write_line
+from envserver.schema import Action
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,14 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["console", "expert_moves", "human_moves", "print_json", "print_table", "script_moves", "watch"]
 
 
-def watch(world: SyncWorld, moves: Iterator[str]) -> bool:
+def watch(world: SyncWorld, moves: Iterator[Action]) -> bool:
     """Play moves until the episode is over or there are none left; whether the task is solved."""
     out = console()
     out.print(world.opened.instructions, markup=False, highlight=False, style="dim")
+    for tool in world.opened.tools:
+        out.print(signature(tool), markup=False, highlight=False, style="dim")
     reward = _shown(out, world.result)
-    for text in moves:
-        out.print(f"\n> {text}", markup=False, highlight=False, style="bold")
-        reward += _shown(out, world.step(text))
+    for action in moves:
+        out.print(f"\n> {_told(world, action)}", markup=False, highlight=False, style="bold")
+        reward += _shown(out, world.step(action))
         if world.over:
             break
     verdict = {True: "solved", False: "not solved", None: "not finished"}[world.result.success]
@@ -37,7 +42,20 @@ def _shown(out: Console, result: StepResult) -> float:
     return result.reward
 
 
-def human_moves(world: SyncWorld) -> Iterator[str]:
+def _told(world: SyncWorld, action: Action) -> str:
+    """An action as it is typed."""
+    return action.text if action.tool is None else write_line(action, world.opened.tools)
+
+
+def _meant(world: SyncWorld, text: str) -> Action:
+    """The action that is typed: a call where the world has tools and the line makes one."""
+    try:
+        return read_line(text, world.opened.tools) if world.opened.tools else Action(text=text)
+    except (ValueError, RecursionError):
+        return Action(text=text)
+
+
+def human_moves(world: SyncWorld) -> Iterator[Action]:
     """What a person types: a command, the number of a choice, ? for the choices, ! for the expert's hint."""
     out = console()
     out.print("a command or a choice's number; ? lists choices, ! asks the expert, Ctrl-D leaves", style="dim")
@@ -52,20 +70,20 @@ def human_moves(world: SyncWorld) -> Iterator[str]:
                 out.print(f"{number:3} {choice}", markup=False, highlight=False)
         elif text == "!":
             hint = world.expert()
-            out.print(hint.text if hint else "the expert is silent", markup=False, style="dim")
+            out.print(_told(world, hint) if hint else "the expert is silent", markup=False, style="dim")
         elif text.isdecimal() and 1 <= int(text) <= len(choices):
-            yield choices[int(text) - 1]
+            yield Action(text=choices[int(text) - 1])
         elif text:
-            yield text
+            yield _meant(world, text)
 
 
-def script_moves(world: SyncWorld, lines: Iterable[str]) -> Iterator[str]:
-    yield from (line.rstrip("\r\n") for line in lines if line.strip())
+def script_moves(world: SyncWorld, lines: Iterable[str]) -> Iterator[Action]:
+    yield from (_meant(world, line.rstrip("\r\n")) for line in lines if line.strip())
 
 
-def expert_moves(world: SyncWorld) -> Iterator[str]:
+def expert_moves(world: SyncWorld) -> Iterator[Action]:
     while not world.over and (action := world.expert()) is not None:
-        yield action.text
+        yield action
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -6,13 +6,13 @@ Only here do tags and numbers of an answer exist: a world gets an Action and not
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agents.types import History, Reply
+from envserver.calls import read_json, write_json
 from envserver.schema import Action, Observation, Opened
 
 __all__ = ["Format", "FormatConfig", "first_line", "read_command", "spoken", "write_command"]
@@ -66,7 +66,7 @@ def spoken(action: Action) -> str:
     """An action in one line: its text, or its tool call as JSON."""
     if action.tool is None:
         return action.text
-    return json.dumps({"tool": action.tool, "arguments": action.arguments}, ensure_ascii=False)
+    return write_json(action)
 
 
 def first_line(text: str) -> str:
@@ -81,7 +81,7 @@ def read_command(command: str, history: History) -> Reply:
         return Reply(None, complaint="The answer holds no command. Answer with one command.")
     try:
         if history.opened.tools and command.startswith("{") and command not in history.observation.choices:
-            return Reply(_call(command))
+            return Reply(read_json(command))
         return Reply(Action(text=command))
     except ValidationError as error:
         return Reply(None, complaint=f"The command cannot be read: {error.errors()[0]['msg']}.")
@@ -97,16 +97,3 @@ def write_command(action: Action, history: History) -> str:
             f"this format cannot write the action {line[:80]!r}: a command is one line without outer spaces"
         )
     return line
-
-
-def _call(line: str) -> Action:
-    """A tool call; raises ValueError, ValidationError or RecursionError for what is none."""
-    call = json.loads(line, parse_constant=_refuse_constant)
-    if not isinstance(call.get("tool"), str):
-        raise ValueError('it names no tool; write {"tool": "name", "arguments": {}}')
-    return Action.model_validate(call)
-
-
-def _refuse_constant(name: str) -> float:
-    """NaN and the infinities are Python's, not JSON's: the wire could not carry them."""
-    raise ValueError(f"{name} is no JSON number")
