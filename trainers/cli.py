@@ -1,4 +1,5 @@
-"""The command `trainer`: train, sft, annotate, eval, replay, plot, runs, config, algorithms, bench, demo.
+"""The command `trainer`: train, sft, serve-and-learn, annotate, eval, replay, plot, runs, config, algorithms, bench,
+demo.
 
 Nothing heavy is imported before a command needs it. An error is one sentence on stderr: exit 2 for misuse, 1 for
 failure, 130 after Ctrl-C, which leaves a run that `--resume` continues.
@@ -85,6 +86,29 @@ def sft(file: File, pairs: Pairs = None, quiet: Quiet = False) -> None:
         config.model_copy(update={"steps": 0}),
         loop(config.model_copy(update={"steps": 0}), display=Display(quiet=quiet)),
     )
+
+
+@app.command(name="serve-and-learn")
+def serve_and_learn(
+    file: File,
+    pairs: Pairs = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8200,
+    port_file: Annotated[Path | None, typer.Option(help="Where to write the URL once the server listens.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Serve the policy to OpenAI clients and learn from their feedback while nobody asks; goes on where it was."""
+    config = _config(file, pairs)
+    _needs_training()
+    from importlib.util import find_spec
+
+    if find_spec("uvicorn") is None or find_spec("fastapi") is None:
+        raise RuntimeError("this needs 'uvicorn' and 'fastapi': pip install 'turnhalle[server]'")
+    from trainers.display import Display
+    from trainers.serving.serve_and_learn import serve_and_learn as serve
+
+    asyncio.run(serve(config, host=host, port=port, port_file=port_file, display=Display(quiet=quiet)))
+    print(f"trainer: stopped; go on with: trainer serve-and-learn {config.directory}", file=sys.stderr)
 
 
 @app.command()

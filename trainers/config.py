@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from trainers.plugged import plugged
+from trainers.serving.config import ServingConfig
 from trainers.skills_config import SkillsConfig
 
 __all__ = [
@@ -362,6 +363,7 @@ class RunConfig(_Section):
     store: StoreConfig = StoreConfig()
     memory: MemoryConfig = MemoryConfig()
     skills: SkillsConfig = SkillsConfig()
+    serving: ServingConfig = ServingConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     alarms: AlarmsConfig = AlarmsConfig()
 

@@ -175,6 +175,11 @@ async def assembled(
     run = Run(config.directory)
     checkpoint = beginning(run, config, resume)
     books = checkpoint.state() if checkpoint else {}
+    if checkpoint is not None and "pool" not in books:
+        raise BadConfig(
+            f"'{run.directory}' holds what `trainer serve-and-learn` has learned; to train it on worlds, give another "
+            f"name=... and model.path={checkpoint.model}"
+        )
     torch.manual_seed(config.seed)
     path = checkpoint.model if checkpoint else config.model.path
     found = load_model(config.model.model_copy(update={"path": path})) if path else None

@@ -20,7 +20,7 @@ from trainers.config import RunConfig
 from trainers.disk import flush
 from trainers.plugged import BadConfig
 
-__all__ = ["Checkpoint", "Run", "find_checkpoint"]
+__all__ = ["Checkpoint", "Run", "find_checkpoint", "rewrite"]
 
 _STEP = re.compile(r"step_(\d{6,})")
 
@@ -97,7 +97,7 @@ class Run:
     def create(self, config: RunConfig) -> None:
         """Write config.json."""
         self.make()
-        _replace(self.directory / "config.json", recipe.text(config) + "\n")
+        rewrite(self.directory / "config.json", recipe.text(config) + "\n")
 
     def clear(self) -> None:
         """Delete what an earlier run of this name left, but nothing that a run does not write."""
@@ -138,7 +138,8 @@ def find_checkpoint(path: Path) -> Checkpoint:
     return found[-1]
 
 
-def _replace(path: Path, content: str) -> None:
+def rewrite(path: Path, content: str) -> None:
+    """Put a file in the place of another, whole and on the disk. Raises OSError."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(content)
     flush(partial)

@@ -1,0 +1,1 @@
+"""A policy that is served, and learns when nobody needs it."""
