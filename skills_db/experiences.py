@@ -19,7 +19,8 @@ from skills_db.embedders.base import Embedder
 from skills_db.embedders.hashing import Hashing
 from skills_db.episodes import insert_ignoring
 from skills_db.errors import BadRecord, UnknownRecord
-from skills_db.models import Episode, Experience, Turn, Use
+from skills_db.links import LINKED, Links
+from skills_db.models import Episode, Experience, Link, Turn, Use
 from skills_db.neighbours import nearest_experiences
 from skills_db.types import Hit, NewExperience, Query
 from skills_db.vectors import Vector, pack_vector
@@ -27,7 +28,10 @@ from skills_db.vectors import Vector, pack_vector
 __all__ = ["Experiences", "check_experience", "digest_of"]
 
 _EXPERIENCES = cast(sa.Table, Experience.__table__)
+_LINKS = cast(sa.Table, Link.__table__)
 _USES = cast(sa.Table, Use.__table__)
+
+_HITS = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.advice, _EXPERIENCES.c.score)
 
 
 def digest_of(env: str, kind: str, situation: str, advice: str) -> str:
@@ -45,6 +49,7 @@ class Experiences:
         self._database = database
         self._embedder: Embedder = embedder or Hashing()
         self.clusters = Clusters(database, self._embedder, delta, index)
+        self._links = Links(database, self.clusters)
 
     def add(self, items: Iterable[NewExperience]) -> list[int]:
         """Keep experiences, all or none, and return their ids; one that is there already is taken up again if retired.
@@ -78,20 +83,25 @@ class Experiences:
     def search(self, query: Query) -> list[Hit]:
         """The best of the situation's cluster; of a kind the cluster has none of, those of the nearest situations.
 
-        Skills come first, then failures. A hit's distance is 1 - cosine similarity, of its cluster's representative or
-        of its own situation.
+        Of these, the ones that are at least delta similar come first, by score, and are linked to the cluster, which
+        has them from then on. Skills come first, then failures. A hit's distance is 1 - cosine similarity, of its
+        cluster's representative or of its own situation.
         """
         vector_D = self._embedder.embed([query.situation])[0]
         hits: list[Hit] = []
+        alike: list[tuple[int, float]] = []
         with self._database.reading() as connection:
             at = self.clusters.best(connection, query.env, vector_D)
+            own = at[0] if at is not None and at[1] >= self.clusters.delta else None
             for kind, limit in (("skill", query.skills), ("failure", query.failures)):
                 if limit <= 0 or at is None:
                     continue
-                found: list[Hit] = []
-                if at[1] >= self.clusters.delta:
-                    found = self._of_cluster(connection, at[0], kind, limit, 1.0 - at[1])
-                hits += found or self._by_vector(connection, query.env, kind, limit, vector_D)
+                found = [] if own is None else self._of_cluster(connection, own, kind, limit, 1.0 - at[1])
+                if not found:
+                    found, linked = self._by_vector(connection, query.env, kind, limit, vector_D)
+                    alike += linked
+                hits += found
+        self._links.keep(query.env, query.situation, vector_D, own, alike)
         return hits
 
     def credit(self, ids: Sequence[int], reward: float, episode: str | None = None) -> None:
@@ -178,21 +188,33 @@ class Experiences:
         return int(found)
 
     def _of_cluster(self, connection: sa.Connection, cluster: int, kind: str, limit: int, distance: float) -> list[Hit]:
-        query = (
-            sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.advice, _EXPERIENCES.c.score)
-            .where(_EXPERIENCES.c.cluster == cluster, _EXPERIENCES.c.kind == kind, _EXPERIENCES.c.retired.is_(None))
-            .order_by(_EXPERIENCES.c.score.desc(), _EXPERIENCES.c.id.desc())
-            .limit(limit)
+        # Each by itself first, so that those of a large cluster come from its index.
+        wanted = (_EXPERIENCES.c.kind == kind, _EXPERIENCES.c.retired.is_(None))
+        own = _HITS.where(_EXPERIENCES.c.cluster == cluster, *wanted)
+        linked = _HITS.join(_LINKS, _LINKS.c.experience == _EXPERIENCES.c.id).where(
+            _LINKS.c.cluster == cluster, *wanted
         )
-        return [_hit(row, kind, "cluster", distance) for row in connection.execute(query)]
+        parts = [sa.select(_best(part, _EXPERIENCES.c, limit).subquery()) for part in (own, linked)]
+        either = sa.union_all(*parts).subquery()
+        rows = connection.execute(_best(sa.select(either), either.c, limit))
+        return [_hit(row, kind, "cluster", distance) for row in rows]
 
-    def _by_vector(self, connection: sa.Connection, env: str, kind: str, limit: int, vector_D: Vector) -> list[Hit]:
+    def _by_vector(
+        self, connection: sa.Connection, env: str, kind: str, limit: int, vector_D: Vector
+    ) -> tuple[list[Hit], list[tuple[int, float]]]:
+        """The hits, and (id, similarity) of those that are at least delta similar, of which there may be more."""
         wanted = [_EXPERIENCES.c.kind == kind, _EXPERIENCES.c.retired.is_(None)]
-        near = nearest_experiences(connection, self.clusters, env, vector_D, limit, wanted)
-        query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.advice, _EXPERIENCES.c.score)
-        rows = {row.id: row for row in connection.execute(query.where(_EXPERIENCES.c.id.in_([id for id, _ in near])))}
-        order = sorted(near, key=lambda found: (-round(found[1], 4), -rows[found[0]].score, -found[0]))
-        return [_hit(rows[id], kind, "vector", 1.0 - similarity) for id, similarity in order]
+        found = nearest_experiences(connection, self.clusters, env, vector_D, max(limit, LINKED), wanted)
+        query = _HITS.where(_EXPERIENCES.c.id.in_([id for id, _ in found]))
+        rows = {row.id: row for row in connection.execute(query)}
+        alike = [each for each in found if each[1] >= self.clusters.delta]
+        order = sorted(alike, key=lambda each: (-rows[each[0]].score, -each[0]))
+        order += [each for each in found if each[1] < self.clusters.delta]
+        return [_hit(rows[id], kind, "vector", 1.0 - similarity) for id, similarity in order[:limit]], alike
+
+
+def _best(query: sa.Select[Any], columns: Any, limit: int) -> sa.Select[Any]:
+    return query.order_by(columns.score.desc(), columns.id.desc()).limit(limit)
 
 
 def _settle(connection: sa.Connection, experience: int, episode: str, reward: float) -> int:

@@ -12,7 +12,7 @@ sum of 1 / (60 + rank) over the rankings it stands in, ranks from 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -27,7 +27,18 @@ from skills_db.neighbours import RINGS, nearest_experiences
 from skills_db.search import Terms, flat, matching_experiences, occurrences, snippet_of, terms
 from skills_db.vectors import Vector
 
-__all__ = ["FUSION", "MOST_MATCHES", "Place", "Ranked", "Wanted", "look"]
+__all__ = [
+    "FUSION",
+    "LONGEST",
+    "MOST_CHARS",
+    "MOST_MATCHES",
+    "MOST_WORDS",
+    "Place",
+    "Ranked",
+    "Wanted",
+    "join",
+    "look",
+]
 
 FUSION = 60
 """The constant of the fusion: the larger, the less the first ranks stand out."""
@@ -36,9 +47,10 @@ MOST_WORDS = 16
 """A query of more words is a situation: the vectors say what is like it, and hardly a text has all its words."""
 DEPTH = 50
 """How deep each ranking goes, or as deep as the answer is long."""
-_MOST_CHARS = 100_000
+MOST_CHARS = 100_000
 """A query is cut here: an embedder would read a megabyte for nothing."""
-_LONGEST = 1000
+LONGEST = 1000
+"""So many are answered at most."""
 _K1, _B = 1.2, 0.75
 
 _SHOWN = ("id", "env", "kind", "level", "situation", "advice", "score", "shown", "created")
@@ -103,7 +115,7 @@ def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wante
     """Experiences for a situation or for words, the best first. Raises BadRecord for a filter that cannot be."""
     wanted = wanted or Wanted()
     _check(wanted)
-    text = text[:_MOST_CHARS]
+    text = text[:MOST_CHARS]
     if not text.strip():
         return []
     depth = max(DEPTH, wanted.limit)
@@ -117,22 +129,29 @@ def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wante
         "vector": _by_vector(connection, clusters, near, vector_D, depth, filters),
         "cluster": _by_cluster(connection, clusters, near, vector_D, depth, filters),
     }
-    places: dict[int, list[Place]] = {}
-    for name, ranking in rankings.items():
-        for rank, (id, value) in enumerate(ranking, start=1):
-            places.setdefault(id, []).append(Place(name, rank, value, 1.0 / (FUSION + rank)))
-    totals = {id: sum(place.part for place in found) for id, found in places.items()}
+    places, totals = join(rankings)
     best = sorted(totals, key=lambda id: (-totals[id], -id))[: wanted.limit]
     query = sa.select(*(_EXPERIENCES.c[name] for name in _SHOWN)).where(_EXPERIENCES.c.id.in_(best))
     by_id = {row.id: row for row in connection.execute(query)}
     return [_ranked(by_id[id], totals[id], places[id], asked) for id in best]
 
 
+def join(rankings: Mapping[str, Sequence[tuple[int, float]]]) -> tuple[dict[int, list[Place]], dict[int, float]]:
+    """Of each id that stands in a ranking: its places, the best first, and their sum."""
+    places: dict[int, list[Place]] = {}
+    for name, ranking in rankings.items():
+        for rank, (id, value) in enumerate(ranking, start=1):
+            places.setdefault(id, []).append(Place(name, rank, value, 1.0 / (FUSION + rank)))
+    for found in places.values():
+        found.sort(key=lambda place: place.rank)
+    return places, {id: sum(place.part for place in found) for id, found in places.items()}
+
+
 def _check(wanted: Wanted) -> None:
     if wanted.kind not in (None, "skill", "failure"):
         raise BadRecord(f"no experience is of kind '{wanted.kind}': say skill or failure")
-    if not 1 <= wanted.limit <= _LONGEST:
-        raise BadRecord(f"{wanted.limit} experiences cannot be shown: say 1 to {_LONGEST}")
+    if not 1 <= wanted.limit <= LONGEST:
+        raise BadRecord(f"{wanted.limit} experiences cannot be shown: say 1 to {LONGEST}")
     if wanted.score_at_least is not None and wanted.score_at_least != wanted.score_at_least:
         raise BadRecord("a score of nan is above none and below none: give a number")
     for moment in (wanted.newer_than, wanted.older_than):
@@ -227,5 +246,5 @@ def _ranked(row: Any, total: float, places: Sequence[Place], asked: Terms) -> Ra
         shown=row.shown,
         created=row.created.isoformat(),
         total=total,
-        places=tuple(sorted(places, key=lambda place: place.rank)),
+        places=tuple(places),
     )

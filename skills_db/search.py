@@ -1,4 +1,4 @@
-"""Full text over what policies were shown, what they did, and what was learned.
+"""Full text over what policies were shown, what they did, what was learned, and skills as they are in use.
 
 A query is words and "quoted phrases"; all must occur, and a bare word also finds the words it begins. Anything else in
 it, unbalanced quotes and operators too, only parts words: no query is an error. Both engines cut words alike: letters,
@@ -12,14 +12,25 @@ from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
-from skills_db.models import Episode, Experience, Turn
+from skills_db.models import Episode, Experience, Skill, SkillVersion, Turn
+from skills_db.skills import in_use
 from skills_db.types import Found
 
-__all__ = ["KINDS", "Terms", "find", "flat", "matching_experiences", "occurrences", "snippet_of", "terms"]
+__all__ = [
+    "KINDS",
+    "Terms",
+    "find",
+    "flat",
+    "matching_experiences",
+    "occurrences",
+    "ranked",
+    "snippet_of",
+    "terms",
+]
 
-Kind = Literal["observation", "action", "experience"]
+Kind = Literal["observation", "action", "experience", "skill"]
 
-KINDS: tuple[Kind, ...] = ("observation", "action", "experience")
+KINDS: tuple[Kind, ...] = ("observation", "action", "experience", "skill")
 
 _PIECE = re.compile(r'"([^"]*)"|([^\s"]+)')
 _WORD = re.compile(r"[^\W_]+")
@@ -30,7 +41,11 @@ _SNIPPET_CHARS = 160
 _EPISODES = cast(sa.Table, Episode.__table__)
 _TURNS = cast(sa.Table, Turn.__table__)
 _EXPERIENCES = cast(sa.Table, Experience.__table__)
-_LESSON = (_EXPERIENCES.c.situation + sa.literal_column("' '") + _EXPERIENCES.c.advice).label("body")
+_SKILLS = cast(sa.Table, Skill.__table__)
+_VERSIONS = cast(sa.Table, SkillVersion.__table__)
+_SPACE: sa.ColumnElement[str] = sa.literal_column("' '")
+_LESSON = (_EXPERIENCES.c.situation + _SPACE + _EXPERIENCES.c.advice).label("body")
+_ROWS = {"observation": _TURNS, "action": _TURNS, "experience": _EXPERIENCES, "skill": _SKILLS}
 _PARTS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _PARTS_WORDS = r"'[\x01-/:-@[-`{-\x7f]+'"
 
@@ -67,11 +82,13 @@ def find(
     env: str | None = None,
     kind: str | None = None,
     run: str | None = None,
+    retired: bool = False,
     limit: int = 20,
 ) -> list[Found]:
     """What the words occur in, the best first, by each engine's own rank.
 
-    `kind` is one of KINDS. With `run`, experiences are those learned in the run's episodes.
+    `kind` is one of KINDS. With `env`, skills are those of that category and general ones; with `run`, experiences and
+    skills are those learned in the run's episodes. Skills that are retired are found where `retired` says so.
     """
     wanted = terms(text)
     if not wanted or limit <= 0:
@@ -80,12 +97,22 @@ def find(
     for each in KINDS:
         if kind not in (None, each):
             continue
-        query = _experiences(env, run) if each == "experience" else _turns(each, env, run)
-        ranked = (_rank_fts5 if connection.dialect.name == "sqlite" else _rank_tsvector)(query, each, wanted)
-        for row in connection.execute(ranked.limit(limit)):
+        match each:
+            case "experience":
+                query = _experiences(env, run)
+            case "skill":
+                query = _skills(env, run, retired)
+            case _:
+                query = _turns(each, env, run)
+        for row in connection.execute(ranked(connection, query, each, wanted).limit(limit)):
             snippet = snippet_of(row.body, wanted)
             found.append(Found(each, str(row.id), row.position, row.env, row.key, snippet, float(row.rank)))
     return sorted(found, key=lambda hit: -hit.rank)[:limit]
+
+
+def ranked(connection: sa.Connection, query: Query, kind: Kind, wanted: Terms) -> Query:
+    """The query's rows of a kind in which all terms occur, with their `rank`, the best first."""
+    return (_rank_fts5 if connection.dialect.name == "sqlite" else _rank_tsvector)(query, kind, wanted)
 
 
 def snippet_of(text: str, wanted: Terms) -> str:
@@ -129,6 +156,22 @@ def _experiences(env: str | None, run: str | None) -> Query:
     return query
 
 
+def _skills(env: str | None, run: str | None, retired: bool) -> Query:
+    body = (_SKILLS.c.name + _SPACE + _SKILLS.c.description + _SPACE + _VERSIONS.c.body).label("body")
+    query = sa.select(
+        _SKILLS.c.name.label("id"),
+        _VERSIONS.c.turn.label("position"),
+        _SKILLS.c.category.label("env"),
+        (sa.literal_column("'v'") + sa.cast(_VERSIONS.c.version, sa.Text)).label("key"),
+        body,
+    ).join_from(_SKILLS, _VERSIONS, in_use())
+    if env is not None:
+        query = query.where(_SKILLS.c.category.in_([env, "general"]))
+    if run is not None:
+        query = query.where(_VERSIONS.c.episode.in_(sa.select(_EPISODES.c.id).where(_EPISODES.c.run == run)))
+    return query if retired else query.where(_SKILLS.c.retired.is_(None))
+
+
 def matching_experiences(connection: sa.Connection, wanted: Terms) -> Query:
     """Ids and texts of the experiences in which all terms occur, the newest first."""
     query = sa.select(_EXPERIENCES.c.id, _LESSON)
@@ -150,24 +193,24 @@ def _match_fts5(query: Query, table: sa.Table, asked: str) -> Query:
     return query.where(index.c.rowid == table.c.id, name.op("MATCH")(asked))
 
 
-def _rank_fts5(query: Query, kind: str, wanted: Terms) -> Query:
-    table = _EXPERIENCES if kind == "experience" else _TURNS
+def _rank_fts5(query: Query, kind: Kind, wanted: Terms) -> Query:
+    table = _ROWS[kind]
     name: sa.ColumnElement[Any] = sa.literal_column(f"{table.name}_fts")
-    asked = _fts5_terms(wanted) if kind == "experience" else f"{{{kind}}} : ({_fts5_terms(wanted)})"
+    asked = f"{{{kind}}} : ({_fts5_terms(wanted)})" if table is _TURNS else _fts5_terms(wanted)
     rank = (-sa.func.bm25(name)).label("rank")
     query = _match_fts5(query.add_columns(rank), table, asked)
     return query.order_by(rank.desc(), table.c.id.desc())
 
 
-def _rank_tsvector(query: Query, kind: str, wanted: Terms) -> Query:
-    table = _EXPERIENCES if kind == "experience" else _TURNS
+def _rank_tsvector(query: Query, kind: Kind, wanted: Terms) -> Query:
+    table = _ROWS[kind]
     words, asked = _tsvector(kind, wanted)
     rank = sa.func.ts_rank(words, asked).label("rank")
     return query.add_columns(rank).where(words.op("@@")(asked)).order_by(rank.desc(), table.c.id.desc())
 
 
-def _tsvector(kind: str, wanted: Terms) -> tuple[Any, Any]:
-    """The words of an experience or of a turn's column, and what is asked of them."""
+def _tsvector(kind: Kind, wanted: Terms) -> tuple[Any, Any]:
+    """The words of an experience, of a skill or of a turn's column, and what is asked of them."""
 
     def operand(words: list[str], prefix: bool) -> str:
         # Letters and digits alone stand between these quotes, so nothing in them can end them.
@@ -175,8 +218,9 @@ def _tsvector(kind: str, wanted: Terms) -> tuple[Any, Any]:
 
     simple: Any = sa.literal_column("'simple'::regconfig")
     asked = sa.func.to_tsquery(simple, " & ".join(operand(*term) for term in wanted))
-    if kind == "experience":
-        return sa.literal_column("experiences.words_fts"), asked
+    table = _ROWS[kind]
+    if table is not _TURNS:
+        return sa.literal_column(f"{table.name}.words_fts"), asked
     # The index's expression, constant by constant: bound parameters in it would hide the index from the planner.
     parted = sa.func.regexp_replace(
         _TURNS.c[kind], sa.literal_column(_PARTS_WORDS), sa.literal_column("' '"), sa.literal_column("'g'")

@@ -1,11 +1,14 @@
-"""Which skills a player is shown for a situation.
+"""Which skills are found by words, and which a player is shown in a situation.
 
-After MetaClaw (arXiv 2603.17187), as its code has it: up to `limit` skills of the category `general`, then up to
-`SPECIFIC` of other categories, then up to `MISTAKES` of the category `common_mistakes`. `template` takes the general
-ones by name; of the others those whose category is the environment, then those of which a word occurs in the situation,
-the larger share of their words first. That these words are those of name, category and description, where its code
-lists some for each category, is ours. `embedding` takes both by the cosine of the situation and "name. description.
-the body's first 200 characters". Equals stand in the order of their names.
+`find` joins two rankings as `skills_db.hybrid` does for experiences: by the engine's full text, where all words occur,
+and by the cosine of the query and "name. description. the body's first 200 characters".
+
+`choose` is after MetaClaw (arXiv 2603.17187), as its code has it: up to `limit` skills of the category `general`, then
+up to `SPECIFIC` of other categories, then up to `MISTAKES` of the category `common_mistakes`. `template` takes the
+general ones by name; of the others those whose category is the environment, then those of which a word occurs in the
+situation, the larger share of their words first. That these words are those of name, category and description, where
+its code lists some for each category, is ours. `embedding` takes both by the cosine above. Equals stand in the order of
+their names.
 
 Skills are few, so their vectors are made when they are compared and remembered by their text: a column would hold those
 of one embedder, and of what a skill said before it was edited.
@@ -14,7 +17,8 @@ of one embedder, and of what a skill said before it was edited.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,20 +26,19 @@ import sqlalchemy as sa
 
 from skills_db.embedders.base import Embedder
 from skills_db.errors import BadRecord
-from skills_db.models import Skill, SkillVersion
-from skills_db.search import flat
+from skills_db.hybrid import LONGEST, MOST_CHARS, MOST_WORDS, Place, join
+from skills_db.search import Terms, flat, ranked, snippet_of, terms
 from skills_db.skills import in_use, read_versions
+from skills_db.tables import SKILLS, VERSIONS
 from skills_db.types import SkillVersionRow
 
-__all__ = ["MISTAKES", "SPECIFIC", "Match", "SkillSearch"]
+__all__ = ["MISTAKES", "SPECIFIC", "Match", "RankedSkill", "SkillSearch"]
 
 Match = Literal["template", "embedding"]
 
 SPECIFIC = 10
 MISTAKES = 5
 _HEAD_CHARS = 200
-_MOST_CHARS = 100_000
-"""A situation is cut here: an embedder would read a megabyte for nothing."""
 _MOST_VECTORS = 4096
 """So many are remembered."""
 
@@ -46,8 +49,23 @@ _FUNCTION_WORDS = (
 )
 _SAY_NOTHING = frozenset(_FUNCTION_WORDS.split())
 
-_SKILLS = cast(sa.Table, Skill.__table__)
-_VERSIONS = cast(sa.Table, SkillVersion.__table__)
+
+@dataclass(frozen=True, slots=True)
+class RankedSkill:
+    """One skill that was looked for, as it is in use."""
+
+    skill: str
+    """Its name."""
+    version: int
+    category: str
+    description: str
+    snippet: str
+    """One line of name, description and body, the query's words in [brackets]."""
+    retired: str | None
+    """ISO 8601, UTC; None: in use."""
+    total: float
+    places: Sequence[Place]
+    """Why: the largest part first; of the rankings `text` and `vector`."""
 
 
 class SkillSearch:
@@ -57,6 +75,38 @@ class SkillSearch:
         self._embedder = embedder
         self._vectors: dict[str, npt.NDArray[np.float32]] = {}
         """(D,) by text."""
+
+    def find(
+        self, connection: sa.Connection, text: str, *, category: str | None, retired: bool, limit: int
+    ) -> list[RankedSkill]:
+        """Skills for words or for a situation, the best first. Raises BadRecord."""
+        if not 1 <= limit <= LONGEST:
+            raise BadRecord(f"{limit} skills cannot be shown: say 1 to {LONGEST}")
+        text = text[:MOST_CHARS]
+        if not text.strip():
+            return []
+        heads = {head.id: head for head in _read_heads(connection, category=category, retired=retired)}
+        asked = terms(text)
+        near = self._by_cosine(text, list(heads.values()))
+        rankings = {
+            "text": [found for found in _by_text(connection, asked) if found[0] in heads],
+            "vector": [(head.id, cosine) for head, cosine in near],
+        }
+        places, totals = join(rankings)
+        best = sorted(totals, key=lambda id: (-totals[id], heads[id].name))[:limit]
+        return [
+            RankedSkill(
+                skill=version.skill,
+                version=version.version,
+                category=heads[id].category,
+                description=version.description,
+                snippet=snippet_of(f"{version.skill} {version.description} {version.body}", asked),
+                retired=heads[id].retired.isoformat() if heads[id].retired else None,
+                total=totals[id],
+                places=tuple(places[id]),
+            )
+            for id, version in read_versions(connection, best).items()
+        ]
 
     def choose(
         self, connection: sa.Connection, text: str, *, limit: int, match: Match, env: str
@@ -70,20 +120,21 @@ class SkillSearch:
         general = [head for head in heads if head.category == "general"]
         mistakes = [head for head in heads if head.category == "common_mistakes"]
         specific = [head for head in heads if head.category not in ("general", "common_mistakes")]
-        text = text[:_MOST_CHARS]
+        text = text[:MOST_CHARS]
         if match == "embedding":
-            general, specific = self._by_cosine(text, general), self._by_cosine(text, specific)
+            general, specific = ([head for head, _ in self._by_cosine(text, part)] for part in (general, specific))
         else:
             specific = _by_words(text, specific, env)
         chosen = general[:limit] + specific[:SPECIFIC] + mistakes[:MISTAKES]
-        return read_versions(connection, [head.id for head in chosen])
+        return list(read_versions(connection, [head.id for head in chosen]).values())
 
-    def _by_cosine(self, text: str, heads: Sequence[Any]) -> list[Any]:
+    def _by_cosine(self, text: str, heads: Sequence[Any]) -> list[tuple[Any, float]]:
+        """(head, cosine similarity), the nearest first."""
         if not heads:
             return []
         asked_D = self._embedder.embed([text])[0]
-        similar_N = self._embed([_summary(head) for head in heads]) @ asked_D
-        return [heads[i] for i in np.argsort(-np.round(similar_N, 4), kind="stable")]
+        similar_N = self._embed([f"{head.name}. {head.description}. {head.head}" for head in heads]) @ asked_D
+        return [(heads[i], float(similar_N[i])) for i in np.argsort(-np.round(similar_N, 4), kind="stable")]
 
     def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """(N, D)"""
@@ -95,12 +146,24 @@ class SkillSearch:
         return np.stack([known[text] for text in texts])
 
 
-def _read_heads(connection: sa.Connection) -> list[Any]:
-    """What the skills that are not retired say at first, by name."""
-    head = sa.func.substr(_VERSIONS.c.body, 1, _HEAD_CHARS).label("head")
-    query = sa.select(_VERSIONS.c.id, _SKILLS.c.name, _SKILLS.c.category, _SKILLS.c.description, head)
-    query = query.join_from(_SKILLS, _VERSIONS, in_use()).where(_SKILLS.c.retired.is_(None))
+def _read_heads(connection: sa.Connection, *, category: str | None = None, retired: bool = False) -> list[Any]:
+    """What skills in use say at first, by name."""
+    head = sa.func.substr(VERSIONS.c.body, 1, _HEAD_CHARS).label("head")
+    columns = (SKILLS.c[name] for name in ("name", "category", "description", "retired"))
+    query = sa.select(VERSIONS.c.id, *columns, head).join_from(SKILLS, VERSIONS, in_use())
+    if category is not None:
+        query = query.where(SKILLS.c.category == category)
+    if not retired:
+        query = query.where(SKILLS.c.retired.is_(None))
     return sorted(connection.execute(query), key=lambda row: row.name)  # engines differ where a hyphen sorts
+
+
+def _by_text(connection: sa.Connection, asked: Terms) -> list[tuple[int, float]]:
+    """(version, rank)"""
+    if not asked or sum(len(words) for words, _ in asked) > MOST_WORDS:
+        return []
+    query = sa.select(VERSIONS.c.id).join_from(SKILLS, VERSIONS, in_use())
+    return [(row.id, row.rank) for row in connection.execute(ranked(connection, query, "skill", asked))]
 
 
 def _by_words(text: str, heads: Sequence[Any], env: str) -> list[Any]:
@@ -118,7 +181,3 @@ def _keywords(text: str) -> set[str]:
     """Words of three letters or more that say something, without a plural's s."""
     words = (word for word in flat(text).split() if len(word) >= 3 and word not in _SAY_NOTHING)
     return {word[:-1] if word.endswith("s") and not word.endswith("ss") else word for word in words}
-
-
-def _summary(head: Any) -> str:
-    return f"{head.name}. {head.description}. {head.head}"

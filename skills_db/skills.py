@@ -14,13 +14,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 
 from skills_db.episodes import insert_ignoring
 from skills_db.errors import BadRecord, EditConflict, UnknownRecord
-from skills_db.models import Skill, SkillVersion
+from skills_db.tables import SKILLS, VERSIONS
 from skills_db.types import NewSkill, SkillEdit, SkillRow, SkillVersionRow
 
 __all__ = [
@@ -43,9 +43,6 @@ LIMIT_BYTES = 1024 * 1024
 _NAME = re.compile(r"(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")  # with a letter: a number names an experience
 _NAME_CHARS = 64
 _DESCRIPTION_CHARS = 1024
-
-_SKILLS = cast(sa.Table, Skill.__table__)
-_VERSIONS = cast(sa.Table, SkillVersion.__table__)
 
 
 def digest_of_version(name: str, body: str, front: Mapping[str, Any] | None, files: Mapping[str, str] | None) -> str:
@@ -80,12 +77,12 @@ def add_skill(connection: sa.Connection, new: NewSkill) -> None:
     content = _content(new.name, new.description, new.body, new.front, new.files)
     when = datetime.now(UTC)
     row = {"name": new.name, "category": new.category, "description": new.description.strip(), "created": when}
-    insert = insert_ignoring(connection, _SKILLS, ["name"]).returning(_SKILLS.c.id)
+    insert = insert_ignoring(connection, SKILLS, ["name"]).returning(SKILLS.c.id)
     skill = connection.execute(insert, row).scalar_one_or_none()
     if skill is None:
         raise BadRecord(f"there is a skill named '{new.name}' already: edit it, which takes it up again if retired")
     first = {"skill": skill, "version": 1, "parent": None, "episode": new.episode, "turn": new.turn, "created": when}
-    connection.execute(_VERSIONS.insert(), {**content, **first})
+    connection.execute(VERSIONS.insert(), {**content, **first})
 
 
 def edit_skill(connection: sa.Connection, name: str, edit: SkillEdit, base: int | None = None) -> bool:
@@ -93,7 +90,7 @@ def edit_skill(connection: sa.Connection, name: str, edit: SkillEdit, base: int 
 
     Raises UnknownRecord, BadRecord, and EditConflict where `base` is not the version in use.
     """
-    locked = sa.select(_SKILLS).where(_SKILLS.c.name == name).with_for_update()
+    locked = sa.select(SKILLS).where(SKILLS.c.name == name).with_for_update()
     row = connection.execute(locked).one_or_none()
     if row is None:
         raise UnknownRecord(f"no skill is named '{name}': add it first")
@@ -120,9 +117,9 @@ def edit_skill(connection: sa.Connection, name: str, edit: SkillEdit, base: int 
         "retired": None,
         "current": number if number < newest else None,
     }
-    connection.execute(sa.update(_SKILLS).where(_SKILLS.c.id == row.id).values(values))
+    connection.execute(sa.update(SKILLS).where(SKILLS.c.id == row.id).values(values))
     if number > newest:
-        parent = sa.select(_VERSIONS.c.id).where(_VERSIONS.c.skill == row.id, _VERSIONS.c.version == used.version)
+        parent = sa.select(VERSIONS.c.id).where(VERSIONS.c.skill == row.id, VERSIONS.c.version == used.version)
         made = {
             "skill": row.id,
             "version": number,
@@ -131,7 +128,7 @@ def edit_skill(connection: sa.Connection, name: str, edit: SkillEdit, base: int 
             "turn": edit.turn,
             "created": datetime.now(UTC),
         }
-        connection.execute(_VERSIONS.insert(), {**content, **made})
+        connection.execute(VERSIONS.insert(), {**content, **made})
     return number != used.version
 
 
@@ -140,7 +137,7 @@ def keep_skills(connection: sa.Connection, skills: Iterable[NewSkill]) -> dict[s
     counts = {"added": 0, "edited": 0, "unchanged": 0}
     for new in sorted(skills, key=lambda new: new.name):  # in one order: two writers must not deadlock
         check_name(new.name)
-        if connection.execute(sa.select(_SKILLS.c.id).where(_SKILLS.c.name == new.name)).one_or_none() is None:
+        if connection.execute(sa.select(SKILLS.c.id).where(SKILLS.c.name == new.name)).one_or_none() is None:
             add_skill(connection, new)
             counts["added"] += 1
             continue
@@ -152,10 +149,10 @@ def keep_skills(connection: sa.Connection, skills: Iterable[NewSkill]) -> dict[s
 
 def retire_skill(connection: sa.Connection, name: str, *, back: bool = False) -> bool:
     """Put a skill away, or take it up again; False where that is so already. Raises UnknownRecord."""
-    if connection.execute(sa.select(_SKILLS.c.id).where(_SKILLS.c.name == name)).one_or_none() is None:
+    if connection.execute(sa.select(SKILLS.c.id).where(SKILLS.c.name == name)).one_or_none() is None:
         raise UnknownRecord(f"no skill is named '{name}'")
-    state = _SKILLS.c.retired.is_not(None) if back else _SKILLS.c.retired.is_(None)
-    change = sa.update(_SKILLS).where(_SKILLS.c.name == name, state)
+    state = SKILLS.c.retired.is_not(None) if back else SKILLS.c.retired.is_(None)
+    change = sa.update(SKILLS).where(SKILLS.c.name == name, state)
     return bool(connection.execute(change.values(retired=None if back else datetime.now(UTC))).rowcount)
 
 
@@ -163,37 +160,37 @@ def read_skills(
     connection: sa.Connection, name: str | None = None, *, category: str | None = None, retired: bool = True
 ) -> list[SkillRow]:
     """Skills with all their versions, by name; without the retired ones where `retired` is false."""
-    query = sa.select(_SKILLS).order_by(_SKILLS.c.name)
+    query = sa.select(SKILLS).order_by(SKILLS.c.name)
     if name is not None:
-        query = query.where(_SKILLS.c.name == name)
+        query = query.where(SKILLS.c.name == name)
     if category is not None:
-        query = query.where(_SKILLS.c.category == category)
+        query = query.where(SKILLS.c.category == category)
     if not retired:
-        query = query.where(_SKILLS.c.retired.is_(None))
+        query = query.where(SKILLS.c.retired.is_(None))
     rows = connection.execute(query).all()
     ids = {row.id for row in rows}
     versions: dict[int, list[Any]] = {}
-    texts = sa.select(_VERSIONS).order_by(_VERSIONS.c.version)
-    for text in connection.execute(texts.where(_VERSIONS.c.skill.in_(ids)) if name is not None else texts):
+    texts = sa.select(VERSIONS).order_by(VERSIONS.c.version)
+    for text in connection.execute(texts.where(VERSIONS.c.skill.in_(ids)) if name is not None else texts):
         versions.setdefault(text.skill, []).append(text)
     return [_skill_row(row, versions.get(row.id, [])) for row in rows]
 
 
 def in_use() -> sa.ColumnElement[bool]:
     """That a version is its skill's, and the one in use."""
-    newest = _VERSIONS.alias()
-    last = sa.select(sa.func.max(newest.c.version)).where(newest.c.skill == _SKILLS.c.id).scalar_subquery()
-    return sa.and_(_VERSIONS.c.skill == _SKILLS.c.id, _VERSIONS.c.version == sa.func.coalesce(_SKILLS.c.current, last))
+    newest = VERSIONS.alias()
+    last = sa.select(sa.func.max(newest.c.version)).where(newest.c.skill == SKILLS.c.id).scalar_subquery()
+    return sa.and_(VERSIONS.c.skill == SKILLS.c.id, VERSIONS.c.version == sa.func.coalesce(SKILLS.c.current, last))
 
 
-def read_versions(connection: sa.Connection, ids: Sequence[int]) -> list[SkillVersionRow]:
-    """Versions by their row numbers, in the order of these."""
-    parent = _VERSIONS.alias()
-    query = sa.select(_VERSIONS, _SKILLS.c.name, _SKILLS.c.description, parent.c.version.label("before"))
-    query = query.join_from(_VERSIONS, _SKILLS, _SKILLS.c.id == _VERSIONS.c.skill)
-    query = query.outerjoin(parent, parent.c.id == _VERSIONS.c.parent).where(_VERSIONS.c.id.in_(ids))
+def read_versions(connection: sa.Connection, ids: Sequence[int]) -> dict[int, SkillVersionRow]:
+    """Versions by their row numbers, in the order of these; without those that are gone by now."""
+    parent = VERSIONS.alias()
+    query = sa.select(VERSIONS, SKILLS.c.name, SKILLS.c.description, parent.c.version.label("before"))
+    query = query.join_from(VERSIONS, SKILLS, SKILLS.c.id == VERSIONS.c.skill)
+    query = query.outerjoin(parent, parent.c.id == VERSIONS.c.parent).where(VERSIONS.c.id.in_(ids))
     found = {row.id: _version_row(row, row.name, row.description, row.before) for row in connection.execute(query)}
-    return [found[id] for id in ids]
+    return {id: found[id] for id in ids if id in found}
 
 
 def _skill_row(row: Any, texts: list[Any]) -> SkillRow:

@@ -37,7 +37,7 @@ from skills_db.experiences import Experiences, check_experience
 from skills_db.hybrid import Ranked, Wanted
 from skills_db.models import Run
 from skills_db.rules import Changes, Rules
-from skills_db.skill_search import Match, SkillSearch
+from skills_db.skill_search import Match, RankedSkill, SkillSearch
 from skills_db.types import (
     EpisodeRow,
     ExperienceRow,
@@ -250,13 +250,20 @@ class Store:
             return _hybrid.look(connection, self._experiences.clusters, text, wanted)
 
     def find(
-        self, text: str, *, env: str | None = None, kind: str | None = None, run: str | None = None, limit: int = 20
+        self,
+        text: str,
+        *,
+        env: str | None = None,
+        kind: str | None = None,
+        run: str | None = None,
+        retired: bool = False,
+        limit: int = 20,
     ) -> list[Found]:
-        """Full text over observations, actions and experiences. Raises BadRecord for an unknown `kind`."""
+        """Full text over observations, actions, experiences and skills. Raises BadRecord for an unknown `kind`."""
         if kind is not None and kind not in _search.KINDS:
             raise BadRecord(f"nothing is of kind '{kind}': say {', '.join(_search.KINDS)}")
         with self._database.reading() as connection:
-            return _search.find(connection, text, env=env, kind=kind, run=run, limit=limit)
+            return _search.find(connection, text, env=env, kind=kind, run=run, retired=retired, limit=limit)
 
     def export_lines(self, *, env: str | None = None, run: str | None = None, episodes: bool = True) -> Iterator[str]:
         """The library as JSON lines, for `import_lines`; narrowed by environment or run, or without episodes."""
@@ -329,6 +336,13 @@ class Store:
         """Skills with their versions, by name; with the retired ones where asked for."""
         with self._database.reading() as connection:
             return _skills.read_skills(connection, category=category, retired=retired)
+
+    def find_skills(
+        self, text: str, *, category: str | None = None, retired: bool = False, limit: int = 10
+    ) -> list[RankedSkill]:
+        """Skills by words and vectors at once, and why each stands where it does. Raises BadRecord."""
+        with self._database.reading() as connection:
+            return self._skill_search.find(connection, text, category=category, retired=retired, limit=limit)
 
     def skills_for(self, text: str, *, limit: int, match: Match, env: str) -> list[SkillVersionRow]:
         """What skills to show in a situation: general ones, at most `limit`, then those for it. Raises BadRecord."""

@@ -20,24 +20,25 @@ __all__ = ["list_", "path", "schema", "search", "show", "sql", "stats"]
 def search(
     words: Annotated[list[str], typer.Argument(help='Words that must all occur; "…" within for a phrase.')],
     env: Env = None,
-    kind: Annotated[str | None, typer.Option(help="observation, action or experience.")] = None,
+    kind: Annotated[str | None, typer.Option(help="observation, action, experience or skill.")] = None,
     run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    retired: Annotated[bool, typer.Option("--retired", help="Skills that are retired, too.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
     json_: Json = False,
     db: Url = None,
 ) -> None:
-    """Find words in observations, actions and experiences."""
+    """Find words in observations, actions, experiences and skills; with --env, general skills are found, too."""
     from skills_db.search import KINDS
 
     if kind is not None and kind not in KINDS:
         raise Misuse(f"nothing is of kind '{kind}': say {', '.join(KINDS)}")
     with reading(db) as store:
-        found = store.find(" ".join(words), env=env, kind=kind, run=run, limit=limit)
+        found = store.find(" ".join(words), env=env, kind=kind, run=run, retired=retired, limit=limit)
     if json_:
         print_json([asdict(hit) for hit in found])
         return
     for hit in found:
-        place = hit.id if hit.kind == "experience" else f"{hit.id}:{hit.position}"
+        place = f"{hit.id}:{hit.position}" if hit.kind in ("observation", "action") else hit.id
         print(f"{hit.kind:<11}  {safe(place)}  {safe(hit.env)} {safe(hit.key)}  ({hit.rank:.3g})")
         print(f"    {safe(hit.snippet)}")
     if not found:

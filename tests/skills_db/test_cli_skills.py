@@ -74,7 +74,21 @@ def test_search_finds_and_says_where(db: Path, skills: Skills) -> None:
     assert json.loads(skills("search", "drawer", "--env", "keydoor", "--json")) == []
     assert len(json.loads(skills("search", "drawer", "--limit", "1", "--json"))) == 1
     assert json.loads(skills("search", 'locked ("', "--json")) != []
-    assert "say observation, action, experience" in skills("search", "x", "--kind", "dream", code=2)
+    assert "say observation, action, experience, skill" in skills("search", "x", "--kind", "dream", code=2)
+
+
+def test_search_finds_skills_of_an_environment_and_general_ones(db: Path, skills: Skills) -> None:
+    add = ["add", "Look for the key.", "--description", "When a drawer is locked."]
+    skills(*add, "--skill", "open-drawers", "--category", "keydoor")
+    skills(*add, "--skill", "look-first")
+    skills(*add, "--skill", "other-world", "--category", "sql")
+    assert "skill        open-drawers  keydoor v1" in skills("search", "locked drawer", "--kind", "skill")
+    found = json.loads(skills("search", "locked drawer", "--env", "keydoor", "--json"))
+    assert sorted((hit["kind"], hit["id"]) for hit in found) == [("skill", "look-first"), ("skill", "open-drawers")]
+    skills("retire", "open-drawers")
+    drawers = ["search", "open drawer", "--env", "keydoor", "--json"]
+    assert json.loads(skills(*drawers)) == []
+    assert [hit["id"] for hit in json.loads(skills(*drawers, "--retired"))] == ["open-drawers"]
 
 
 def test_show_an_episode_turn_by_turn_and_send_no_escape_to_the_terminal(db: Path, skills: Skills) -> None:
@@ -325,4 +339,4 @@ def test_the_schema_page_says_what_every_column_holds() -> None:
     assert "None" not in page
     assert "| `prompt_tail` | LargeBinary | The prompt's other ids, int32. |" in page
     assert "| `run` | Text → `runs.id` | The run it belongs to. |" in page
-    assert page.count("\n## ") == 9
+    assert page.count("\n## ") == 10

@@ -16,14 +16,16 @@ from skills_db.errors import NotAStore, StoreError, StoreNewer, StoreOlder
 from skills_db.migrate import BASE, VERSION_TABLE, current, head, is_ours, migrate, revisions
 from skills_db.models import Base
 from skills_db.store import open_store
-from skills_db.types import NewEpisode, NewExperience, NewTurn
+from skills_db.types import NewEpisode, NewExperience, NewSkill, NewTurn, Query, SkillEdit
 
 
 def fill(url: str) -> str:
     with open_store(url) as store:
         run = store.add_run("r", {"a": [1, 2]})
         (lesson,) = store.add([NewExperience("e", "a locked drawer", "find the key", "skill", 1.0)])
-        turns = [NewTurn("a locked drawer", "t", "open drawer", 1.0, prompt_ids=[1, 2], used=(lesson,))]
+        first = store.add_skill(NewSkill("dive", "When it is wet.", "Hold your breath.", "e"))
+        shown = {"used": (lesson,), "skills": (first.digest,), "generation": 1}
+        turns = [NewTurn("a locked drawer", "t", "open drawer", 1.0, prompt_ids=[1, 2], **shown)]  # type: ignore[arg-type]
         store.add_episode(run, NewEpisode("e1", "e", "k", 0, "train", "done", 1.0, True, turns))
     return run
 
@@ -61,14 +63,25 @@ def test_down_and_up_again_with_data_in_place(empty_url: str) -> None:
         assert len(store.find("locked drawer")) == 2
 
 
-def test_each_revision_up_from_the_one_before_keeps_the_data(empty_url: str) -> None:
+@pytest.mark.parametrize("revision", revisions())
+def test_down_to_each_revision_and_up_again_keeps_the_data(empty_url: str, revision: str) -> None:
     run = fill(empty_url)
     database = connect(empty_url)
     with database.writing() as connection:
-        assert migrate(connection, "it") == (head(), head())
+        assert migrate(connection, "it", revision) == (head(), revision)
+    with database.writing() as connection:
+        assert migrate(connection, "it") == (revision, head())
     database.close()
     with open_store(empty_url) as store:
         assert store.runs()[0].id == run
+        (turn,) = store.episode("e1").turns
+        assert (turn.prompt_ids, turn.used, turn.generation) == ([1, 2], (1,), 1 if revision == head() else 0)
+        assert [hit.match for hit in store.search(Query("e", "a locked drawer"))] == ["cluster"]
+        assert {hit.kind for hit in store.find("locked drawer")} == {"observation", "experience"}
+        assert [hit.id for hit in store.find("wet breath")] == ["dive"]
+        store.edit_skill("dive", SkillEdit(body="Breathe out."))
+        assert [hit.key for hit in store.find("wet out")] == ["v2"]
+        assert store.find("hold breath") == []
 
 
 def test_a_migration_that_fails_leaves_the_old_schema(empty_url: str) -> None:

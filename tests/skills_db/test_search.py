@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skills_db.errors import BadRecord
 from skills_db.search import snippet_of, terms
 from skills_db.store import Store
-from skills_db.types import NewEpisode, NewExperience, NewTurn
+from skills_db.types import NewEpisode, NewExperience, NewSkill, NewTurn, SkillEdit
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_search_is_narrowed_by_env_kind_and_run(filled: Store) -> None:
     assert places(filled, "drawer", run=run) == {("observation", "e2", 0), ("action", "e2", 0)}
     assert places(filled, "key", run=run) == {("experience", "2", None)}
     assert len(filled.find("drawer", limit=2)) == 2
-    with pytest.raises(BadRecord, match="observation, action, experience"):
+    with pytest.raises(BadRecord, match="observation, action, experience, skill"):
         filled.find("drawer", kind="dream")
 
 
@@ -123,6 +123,62 @@ def test_no_random_query_is_an_error(filled: Store, text: str) -> None:
     assert isinstance(filled.find(text), list)
 
 
+DRAWERS = NewSkill("open-drawers", "When one is locked.", "Find the brass key.", "textworld")
+
+
+def test_a_skill_is_found_by_its_name_its_description_and_its_text(filled: Store) -> None:
+    filled.add_skill(DRAWERS)
+    assert places(filled, '"open drawers" locked "brass key"') == {("skill", "open-drawers", None)}
+    (hit,) = filled.find("brass", kind="skill")
+    assert (hit.env, hit.key) == ("textworld", "v1")
+    assert hit.snippet == "open-drawers When one is locked. Find the [brass] key."
+    assert places(filled, "open submarines", kind="skill") == set()
+
+
+def test_a_skill_is_found_by_the_version_in_use(filled: Store) -> None:
+    filled.add_skill(DRAWERS)
+    filled.add_skill(NewSkill("dive", "When it is wet.", "Hold your breath."))
+    filled.edit_skill("open-drawers", SkillEdit(body="Kick it.", description="When it is stuck."))
+    assert places(filled, "brass", kind="skill") == places(filled, "locked", kind="skill") == set()
+    assert places(filled, "kick stuck") == {("skill", "open-drawers", None)}
+    assert filled.find("kick")[0].key == "v2"
+    filled.edit_skill("open-drawers", SkillEdit(body=DRAWERS.body, description=DRAWERS.description))
+    assert places(filled, "kick") == set()
+    assert filled.find("brass", kind="skill")[0].key == "v1"
+    filled.edit_skill("open-drawers", SkillEdit(body="Pick the lock."))
+    assert [hit.key for hit in filled.find("pick lock", kind="skill")] == ["v3"]
+    filled.retire("skill", "open-drawers")
+    assert places(filled, "pick lock") == set()
+    assert [hit.id for hit in filled.find("pick lock", retired=True)] == ["open-drawers"]
+    with filled._database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM skills WHERE name = 'open-drawers'")
+    assert filled.find("pick lock", retired=True) == []
+    assert places(filled, "breath") == {("skill", "dive", None)}
+
+
+def test_skills_are_narrowed_by_env_and_run(filled: Store) -> None:
+    filled.keep_skills(
+        [
+            DRAWERS,
+            NewSkill("take-keys", "When there is a key.", "Take it.", "keydoor", episode="e2", turn=0),
+            NewSkill("use-keys", "When you hold a key.", "Use it."),
+        ]
+    )
+    assert places(filled, "key", kind="skill", env="keydoor") == {
+        ("skill", "take-keys", 0),
+        ("skill", "use-keys", None),
+    }
+    run = next(row.id for row in filled.runs() if row.name == "other")
+    assert places(filled, "key", kind="skill", run=run) == {("skill", "take-keys", 0)}
+
+
+def test_of_a_text_as_long_as_may_be_the_beginning_is_found(store: Store) -> None:
+    body = " ".join(f"w{i:x}" for i in range(150_000))
+    store.add_skill(NewSkill("long", "When it is long.", body))
+    assert [hit.id for hit in store.find("w9 w7530")] == ["long"]
+    assert store.find(f"w{149_999:x}") == []
+
+
 def test_a_changed_and_a_deleted_row_are_found_no_more(filled: Store) -> None:
     with filled._database.writing() as connection:
         connection.exec_driver_sql("UPDATE turns SET observation = 'a submarine' WHERE observation LIKE '%%café%%'")
@@ -145,8 +201,10 @@ def test_postgresql_answers_from_its_index(filled: Store) -> None:
             ("observation", "turns_observation_fts"),
             ("action", "turns_action_fts"),
             ("experience", "experiences_fts"),
+            ("skill", "skills_fts"),
         ):
-            base = search._experiences(None, None) if kind == "experience" else search._turns(kind, None, None)
+            named = {"experience": search._experiences(None, None), "skill": search._skills(None, None, True)}
+            base = named.get(kind, search._turns("action", None, None))
             query = search._rank_tsvector(base, kind, terms("locked drawer")).order_by(None)
             compiled = query.compile(connection.engine, compile_kwargs={"literal_binds": True})
             plan = "\n".join(connection.execute(sa.text("EXPLAIN " + str(compiled).replace(":", "\\:"))).scalars())

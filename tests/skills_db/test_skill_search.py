@@ -91,9 +91,50 @@ def test_an_edit_by_another_is_compared_anew(filled: Store, url: str) -> None:
     assert shown(filled, "zebra", "embedding", limit=1)[0] == "plan-first"
 
 
+def names(store: Store, text: str, **wanted: object) -> list[str]:
+    return [found.skill for found in store.find_skills(text, **wanted)]  # type: ignore[arg-type]
+
+
+def test_a_skill_that_is_found_says_its_place_in_each_ranking_and_the_parts_add_up(filled: Store) -> None:
+    best, *others = filled.find_skills("price sort")
+    assert (best.skill, best.version, best.category, best.retired) == ("buy-cheap", 1, "webshop", None)
+    assert best.description == "When prices differ."
+    assert best.snippet == "buy-cheap When [prices] differ. [Sort] by [price]."
+    assert [(place.ranking, place.rank, place.part) for place in best.places] == [
+        ("text", 1, 1 / 61),
+        ("vector", 1, 1 / 61),
+    ]
+    assert best.total == pytest.approx(2 / 61)
+    assert [[place.ranking for place in other.places] for other in others] == [["vector"]] * 6
+    assert [other.places[0].rank for other in others] == [2, 3, 4, 5, 6, 7]
+
+
+def test_skills_are_narrowed_by_category_and_limit_and_retired_ones_left_out(filled: Store) -> None:
+    assert set(names(filled, "locked drawer", category="household")) == {"open-drawers", "use-keys"}
+    assert names(filled, "locked drawer", category="nowhere") == []
+    assert len(names(filled, "locked drawer", limit=3)) == 3
+    filled.retire("skill", "use-keys")
+    assert names(filled, "locked drawer", category="household") == ["open-drawers"]
+    found = {skill.skill: skill.retired for skill in filled.find_skills("locked drawer", retired=True)}
+    assert found["open-drawers"] is None
+    assert found["use-keys"] == filled.skill("use-keys").retired
+
+
+@pytest.mark.parametrize(
+    "text", ['"', "key' & !drawer | x:*", "NEAR(drawer key, 3)", "\x00key\ud800", "ключ 鍵", "x" * 3000]
+)
+def test_no_text_is_an_error(filled: Store, text: str) -> None:
+    assert len(names(filled, text)) == len(SKILLS)
+    assert shown(filled, text)[:2] == ["be-brief", "plan-first"]
+
+
 def test_what_cannot_be_asked_is_one_sentence(store: Store) -> None:
     with pytest.raises(BadRecord, match="say template or embedding"):
         shown(store, match="dream")
     with pytest.raises(BadRecord, match="say 1 or more"):
         shown(store, limit=0)
+    for limit in (0, 1001):
+        with pytest.raises(BadRecord, match="say 1 to 1000"):
+            names(store, "key", limit=limit)
+    assert names(store, " ") == names(store, "key") == []
     assert shown(store) == shown(store, "x" * 1_000_000, "embedding") == []
