@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import JsonValue
 
@@ -37,9 +37,9 @@ def tool(method: Method) -> Method:
 class Program(ABC):
     """One small program of a family."""
 
-    story: ClassVar[str]
+    story: str
     """What there is, in a sentence."""
-    tools: ClassVar[dict[str, ToolSpec]]
+    tools: dict[str, ToolSpec]
     question: str
     """What is wanted, as the player reads it."""
 
@@ -63,6 +63,9 @@ class Program(ABC):
     @abstractmethod
     def plan(self) -> Iterator[Call]:
         """The gold calls from here, `done` last; none where the task cannot be solved any more."""
+
+    def close(self) -> None:  # noqa: B027
+        """Let go of everything; safe to call twice."""
 
     def copy(self) -> Self:
         """The same state, on its own. What is nested in a list or a dict is never changed in place."""
