@@ -32,7 +32,7 @@ def by_rules(**settings: Any) -> Rules:
 async def test_a_failure_teaches_what_ended_it_and_what_was_refused_in_it() -> None:
     [skill] = await by_rules().skills([TRAPPED], [])
     assert skill == NewSkill(
-        name="not-open-blue-door-a-trap",
+        name="not-open-blue-door",
         description="When you see: A hall.",
         body="# Not this way\n\n**Anti-pattern**: open blue door: A trap.\n- kick wall: Nothing happens.",
         category="keydoor",
@@ -41,7 +41,7 @@ async def test_a_failure_teaches_what_ended_it_and_what_was_refused_in_it() -> N
     )
 
 
-async def test_who_fails_in_the_same_way_teaches_nothing_new() -> None:
+async def test_who_fails_with_the_same_command_teaches_nothing_new() -> None:
     first, second = await by_rules().skills([TRAPPED, AGAIN, SLEPT], [])
     assert (first.episode, second.episode) == ("e1", "e3")
     known = [SkillRow(first.name, "keydoor", "", "", None, 1)]

@@ -3,6 +3,7 @@ few demonstrations."""
 
 from __future__ import annotations
 
+import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import torch
+from endpoint import served
 
 from envserver import plugins
 from trainers.config import RunConfig
@@ -76,6 +78,33 @@ async def test_it_learns(name: str, warmed: Path, gym_url: str, tmp_path: Path) 
     )
     rewards = [row["reward/mean"] for row in read(run.metrics) if "reward/mean" in row]
     assert len(rewards) == STEPS
+    best = max(statistics.fmean(rewards[at : at + WINDOW]) for at in range(2, STEPS - WINDOW + 1))
+    gain = best - statistics.fmean(rewards[:2])
+    assert gain > MARGIN, f"success a step: {rewards}"
+
+
+@pytest.mark.slow  # as long as one of the eleven above
+async def test_it_learns_under_the_skills_that_its_failures_teach(warmed: Path, gym_url: str, tmp_path: Path) -> None:
+    lesson = {"name": "hold-its-key", "description": "Before a door.", "content": "Hold its key.", "episode": 1}
+    with served() as script:
+        script.answers = [(200, json.dumps([lesson])), (200, "[]")]
+        run = await train(
+            settings(
+                tmp_path,
+                gym_url,
+                tasks=1,
+                steps=STEPS + 1,
+                model={"path": str(warmed)},
+                learner={"lr": 1.2e-3},
+                context={"name": "recall", "retrieval": "none", "skills": 6},
+                skills={"every": 1, "below": 1.0, "evolver": {"name": "llm", "url": script.url}},
+            )
+        )
+    rows = [row for row in read(run.metrics) if "reward/mean" in row]
+    assert [row["skills/generation"] for row in rows] == [1.0] * (STEPS + 1)
+    assert ["time/update_s" in row for row in rows] == [False] + [True] * STEPS
+    assert [row["recall/skills"] for row in rows] == [0.0] + [1.0] * STEPS
+    rewards = [row["reward/mean"] for row in rows[1:]]
     best = max(statistics.fmean(rewards[at : at + WINDOW]) for at in range(2, STEPS - WINDOW + 1))
     gain = best - statistics.fmean(rewards[:2])
     assert gain > MARGIN, f"success a step: {rewards}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import runs
 from by_hand import TASK, episode
 
+from agents.contexts.recall import Recall
 from agents.library import Library
 from agents.types import Episode, StopReason
 from skills_db.errors import StoreBusy
@@ -20,6 +22,7 @@ from skills_db.types import NewSkill, SkillRow
 from trainers import recipe
 from trainers.completions import Unanswered
 from trainers.evolvers.base import Evolver
+from trainers.evolvers.llm import LlmConfig
 from trainers.query import QueryData
 from trainers.recipe import BadConfig
 from trainers.skills import Skills, failures
@@ -169,3 +172,21 @@ def test_skills_that_nobody_is_shown_are_refused(tmp_path: Path) -> None:
 def test_a_bad_setting_of_skills_is_refused_in_a_sentence(tmp_path: Path, pair: str) -> None:
     with pytest.raises(BadConfig):
         runs.config(tmp_path, None, pair)
+
+
+def stated(page: str, heading: str) -> dict[str, str]:
+    """Options of the page's section, and their defaults; a row of several names or of words stands for itself."""
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", section, re.M))
+
+
+def test_the_page_states_the_real_defaults() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "algorithms" / "metaclaw.md").read_text()
+    skills = SkillsConfig().model_dump(mode="json") | {"evolver": "llm"}
+    assert stated(page, "Options of the run") == {name: str(value) for name, value in skills.items()}
+    shown = {name: str(value) for name, value in Recall.Config().model_dump(mode="json").items() if "skills" in name}
+    assert stated(page, "What is shown") == shown
+    written = stated(page, "Who writes")
+    real = LlmConfig().model_dump(mode="json")
+    assert {"skills", "turns", "seen_chars", "said_chars", "description_chars", "body_chars"} <= written.keys()
+    assert written == {name: str(real[name]) for name in written}

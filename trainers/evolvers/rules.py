@@ -1,8 +1,8 @@
 """Skills by rules, for worlds that say what they take and what they refuse: no model is asked. Ours.
 
 Of each failed episode, the warnings that `trainers.distillers.rules` finds in it make one skill: where the same is seen
-as before the first of them, none of it is to be done. Its name is made of that warning, so that who fails in the same
-way again teaches nothing new; its category is the environment.
+as before the first of them, none of it is to be done. Its name is made of that command, so that who fails with the same
+one again teaches nothing new; its category is the environment.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from trainers.evolvers.base import Evolver, EvolverConfig
 
 __all__ = ["Rules"]
 
-NAME_CHARS = 60
-"""Of a warning, in a name; with `not-` it is as long as memory takes."""
+NAME_CHARS = 64
+"""As long as memory takes a name."""
 
 
 class RulesConfig(EvolverConfig):
@@ -59,10 +59,10 @@ class Rules(Evolver):
 
     def _skill(self, lessons: Lessons) -> NewSkill:
         first, *others = list({one.advice: one for one in lessons}.values())[: self.config.warnings]
-        slug = re.sub(r"[^a-z0-9]+", "-", first.advice.lower())[:NAME_CHARS].strip("-")
+        words = re.findall(r"[a-z0-9]+", first.advice.partition(":")[0].lower())
         lines = [f"# Not this way\n\n**Anti-pattern**: {first.advice}", *(f"- {one.advice}" for one in others)]
         return NewSkill(
-            name=f"not-{slug}",
+            name="-".join(["not", *words])[:NAME_CHARS].rstrip("-"),
             description=f"When you see: {first_line(first.situation)[:200]}",
             body="\n".join(lines),
             category=first.env,
