@@ -19,9 +19,10 @@ from skills_db.embedders.base import Embedder
 from skills_db.embedders.hashing import Hashing
 from skills_db.episodes import insert_ignoring
 from skills_db.errors import BadRecord, UnknownRecord
+from skills_db.indexes.base import Ids
 from skills_db.links import LINKED, Links
 from skills_db.models import Episode, Experience, Link, Turn, Use
-from skills_db.neighbours import nearest_experiences
+from skills_db.neighbours import RINGS, Candidates, nearest_experiences
 from skills_db.types import Hit, NewExperience, Query
 from skills_db.vectors import Vector, pack_vector
 
@@ -31,7 +32,24 @@ _EXPERIENCES = cast(sa.Table, Experience.__table__)
 _LINKS = cast(sa.Table, Link.__table__)
 _USES = cast(sa.Table, Use.__table__)
 
+# Made once: to put a statement together takes longer than to run it.
+_IN_USE = (_EXPERIENCES.c.kind == sa.bindparam("kind"), _EXPERIENCES.c.retired.is_(None))
+_OF_KIND = Candidates(*_IN_USE)
 _HITS = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.advice, _EXPERIENCES.c.score)
+_NAMED = _HITS.where(_EXPERIENCES.c.id.in_(sa.bindparam("ids", expanding=True)))
+_OWN = _HITS.where(_EXPERIENCES.c.cluster == sa.bindparam("cluster"), *_IN_USE)
+_LINKED = _HITS.join(_LINKS, _LINKS.c.experience == _EXPERIENCES.c.id)
+_LINKED = _LINKED.where(_LINKS.c.cluster == sa.bindparam("cluster"), *_IN_USE)
+
+
+def _best(query: sa.Select[Any], columns: Any) -> sa.Select[Any]:
+    rows = sa.bindparam("rows", type_=sa.Integer)
+    return query.order_by(columns.score.desc(), columns.id.desc()).limit(rows)
+
+
+# Each by itself first, so that those of a large cluster come from its index.
+_EITHER = sa.union_all(*(sa.select(_best(part, _EXPERIENCES.c).subquery()) for part in (_OWN, _LINKED))).subquery()
+_BEST = _best(sa.select(_EITHER), _EITHER.c)
 
 
 def digest_of(env: str, kind: str, situation: str, advice: str) -> str:
@@ -91,14 +109,15 @@ class Experiences:
         hits: list[Hit] = []
         alike: list[tuple[int, float]] = []
         with self._database.reading() as connection:
-            at = self.clusters.best(connection, query.env, vector_D)
+            near = self.clusters.near(connection, query.env, vector_D, RINGS[1])
+            at = self.clusters.best(connection, query.env, vector_D, near)
             own = at[0] if at is not None and at[1] >= self.clusters.delta else None
             for kind, limit in (("skill", query.skills), ("failure", query.failures)):
                 if limit <= 0 or at is None:
                     continue
                 found = [] if own is None else self._of_cluster(connection, own, kind, limit, 1.0 - at[1])
                 if not found:
-                    found, linked = self._by_vector(connection, query.env, kind, limit, vector_D)
+                    found, linked = self._by_vector(connection, query.env, kind, limit, vector_D, near)
                     alike += linked
                 hits += found
         self._links.keep(query.env, query.situation, vector_D, own, alike)
@@ -188,33 +207,20 @@ class Experiences:
         return int(found)
 
     def _of_cluster(self, connection: sa.Connection, cluster: int, kind: str, limit: int, distance: float) -> list[Hit]:
-        # Each by itself first, so that those of a large cluster come from its index.
-        wanted = (_EXPERIENCES.c.kind == kind, _EXPERIENCES.c.retired.is_(None))
-        own = _HITS.where(_EXPERIENCES.c.cluster == cluster, *wanted)
-        linked = _HITS.join(_LINKS, _LINKS.c.experience == _EXPERIENCES.c.id).where(
-            _LINKS.c.cluster == cluster, *wanted
-        )
-        parts = [sa.select(_best(part, _EXPERIENCES.c, limit).subquery()) for part in (own, linked)]
-        either = sa.union_all(*parts).subquery()
-        rows = connection.execute(_best(sa.select(either), either.c, limit))
+        rows = connection.execute(_BEST, {"cluster": cluster, "kind": kind, "rows": limit})
         return [_hit(row, kind, "cluster", distance) for row in rows]
 
     def _by_vector(
-        self, connection: sa.Connection, env: str, kind: str, limit: int, vector_D: Vector
+        self, connection: sa.Connection, env: str, kind: str, limit: int, vector_D: Vector, near: Ids
     ) -> tuple[list[Hit], list[tuple[int, float]]]:
         """The hits, and (id, similarity) of those that are at least delta similar, of which there may be more."""
-        wanted = [_EXPERIENCES.c.kind == kind, _EXPERIENCES.c.retired.is_(None)]
-        found = nearest_experiences(connection, self.clusters, env, vector_D, max(limit, LINKED), wanted)
-        query = _HITS.where(_EXPERIENCES.c.id.in_([id for id, _ in found]))
-        rows = {row.id: row for row in connection.execute(query)}
+        count = max(limit, LINKED)
+        found = nearest_experiences(connection, self.clusters, env, vector_D, count, _OF_KIND, {"kind": kind}, near)
+        rows = {row.id: row for row in connection.execute(_NAMED, {"ids": [id for id, _ in found]})}
         alike = [each for each in found if each[1] >= self.clusters.delta]
         order = sorted(alike, key=lambda each: (-rows[each[0]].score, -each[0]))
         order += [each for each in found if each[1] < self.clusters.delta]
         return [_hit(rows[id], kind, "vector", 1.0 - similarity) for id, similarity in order[:limit]], alike
-
-
-def _best(query: sa.Select[Any], columns: Any, limit: int) -> sa.Select[Any]:
-    return query.order_by(columns.score.desc(), columns.id.desc()).limit(limit)
 
 
 def _settle(connection: sa.Connection, experience: int, episode: str, reward: float) -> int:

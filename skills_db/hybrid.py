@@ -12,6 +12,7 @@ sum of 1 / (60 + rank) over the rankings it stands in, ranks from 1.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +24,8 @@ from skills_db.cluster import Clusters
 from skills_db.errors import BadRecord
 from skills_db.indexes.base import Ids
 from skills_db.models import Episode, Experience
-from skills_db.neighbours import RINGS, nearest_experiences
-from skills_db.search import Terms, flat, matching_experiences, occurrences, snippet_of, terms
+from skills_db.neighbours import RINGS, Candidates, nearest_experiences
+from skills_db.search import Terms, as_asked, matching_experiences, occurrences, snippet_of, terms
 from skills_db.vectors import Vector
 
 __all__ = [
@@ -53,10 +54,13 @@ LONGEST = 1000
 """So many are answered at most."""
 _K1, _B = 1.2, 0.75
 
-_SHOWN = ("id", "env", "kind", "level", "situation", "advice", "score", "shown", "created")
-
 _EPISODES = cast(sa.Table, Episode.__table__)
 _EXPERIENCES = cast(sa.Table, Experience.__table__)
+
+_COLUMNS = ("id", "env", "kind", "level", "situation", "advice", "score", "shown", "created")
+_SHOWN = sa.select(*(_EXPERIENCES.c[name] for name in _COLUMNS)).where(
+    _EXPERIENCES.c.id.in_(sa.bindparam("ids", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,18 @@ class Wanted:
     older_than: datetime | None = None
     """Added before this time; aware."""
     limit: int = 10
+
+
+_CONDITIONS: dict[str, sa.ColumnElement[bool]] = {
+    "env": _EXPERIENCES.c.env == sa.bindparam("env"),
+    "kind": _EXPERIENCES.c.kind == sa.bindparam("kind"),
+    "level": _EXPERIENCES.c.level == sa.bindparam("level"),
+    "run": _EXPERIENCES.c.episode.in_(sa.select(_EPISODES.c.id).where(_EPISODES.c.run == sa.bindparam("run"))),
+    "score_at_least": _EXPERIENCES.c.score >= sa.bindparam("score_at_least"),
+    "newer_than": _EXPERIENCES.c.created >= sa.bindparam("newer_than"),
+    "older_than": _EXPERIENCES.c.created < sa.bindparam("older_than"),
+}
+"""What each field of `Wanted` asks, its value bound by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +135,21 @@ def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wante
     if not text.strip():
         return []
     depth = max(DEPTH, wanted.limit)
-    filters = _filters(wanted)
+    given = {name: value for name in _CONDITIONS if (value := getattr(wanted, name)) is not None}
+    statements = _statements(connection.dialect.name, frozenset(given))
     asked = terms(text)
     vector_D = clusters.embedder.embed([text])[0]
     envs = clusters.envs(connection) if wanted.env is None else [wanted.env]
     near = {env: clusters.near(connection, env, vector_D, RINGS[1]) for env in envs}
+    values = {**given, "embedder": clusters.embedder.name, "depth": depth}
     rankings = {
-        "text": _by_text(connection, asked, wanted.limit, filters)[:depth],
-        "vector": _by_vector(connection, clusters, near, vector_D, depth, filters),
-        "cluster": _by_cluster(connection, clusters, near, vector_D, depth, filters),
+        "text": _by_text(connection, asked, wanted.limit, statements, values)[:depth],
+        "vector": _by_vector(connection, clusters, near, vector_D, statements, values),
+        "cluster": _by_cluster(connection, clusters, near, vector_D, statements, values),
     }
     places, totals = join(rankings)
     best = sorted(totals, key=lambda id: (-totals[id], -id))[: wanted.limit]
-    query = sa.select(*(_EXPERIENCES.c[name] for name in _SHOWN)).where(_EXPERIENCES.c.id.in_(best))
-    by_id = {row.id: row for row in connection.execute(query)}
+    by_id = {row.id: row for row in connection.execute(_SHOWN, {"ids": best})}
     return [_ranked(by_id[id], totals[id], places[id], asked) for id in best]
 
 
@@ -159,37 +176,39 @@ def _check(wanted: Wanted) -> None:
             raise BadRecord(f"the time {moment.isoformat()} has no zone: say +00:00 for UTC")
 
 
-def _filters(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What is asked where some fields of `Wanted` are given: made once, since making takes longer than running."""
+
+    text: sa.Select[Any]
+    vector: Candidates
+    cluster: sa.Select[Any]
+
+
+@functools.cache
+def _statements(dialect: str, given: frozenset[str]) -> Statements:
     column = _EXPERIENCES.c
-    filters: list[sa.ColumnElement[bool]] = [column.retired.is_(None)]
-    if wanted.env is not None:
-        filters.append(column.env == wanted.env)
-    if wanted.kind is not None:
-        filters.append(column.kind == wanted.kind)
-    if wanted.level is not None:
-        filters.append(column.level == wanted.level)
-    if wanted.score_at_least is not None:
-        filters.append(column.score >= wanted.score_at_least)
-    if wanted.newer_than is not None:
-        filters.append(column.created >= wanted.newer_than)
-    if wanted.older_than is not None:
-        filters.append(column.created < wanted.older_than)
-    if wanted.run is not None:
-        filters.append(column.episode.in_(sa.select(_EPISODES.c.id).where(_EPISODES.c.run == wanted.run)))
-    return filters
+    filters = [column.retired.is_(None), *(_CONDITIONS[name] for name in sorted(given))]
+    best = sa.select(column.id, column.score).where(column.cluster.in_(sa.bindparam("own", expanding=True)), *filters)
+    return Statements(
+        text=matching_experiences(dialect).where(*filters).limit(MOST_MATCHES),
+        vector=Candidates(*filters, column.embedder == sa.bindparam("embedder")),
+        cluster=best.order_by(column.score.desc(), column.id.desc()).limit(sa.bindparam("depth", type_=sa.Integer)),
+    )
 
 
 def _by_text(
-    connection: sa.Connection, asked: Terms, enough: int, filters: Sequence[sa.ColumnElement[bool]]
+    connection: sa.Connection, asked: Terms, enough: int, statements: Statements, values: Mapping[str, Any]
 ) -> list[tuple[int, float]]:
     if not asked or sum(len(words) for words, _ in asked) > MOST_WORDS:
         return []
     # Whole words first: an engine merges the entries of all words that begin so before it yields the first.
     for each in ([(words, False) for words, _ in asked], asked):
-        rows = connection.execute(matching_experiences(connection, each).where(*filters).limit(MOST_MATCHES)).all()
+        words = as_asked(connection.dialect.name, each)
+        rows = connection.execute(statements.text, {**values, "asked": words}).all()
         if len(rows) >= enough:
             break
-    bodies = [flat(row.body) for row in rows]
+    bodies = [row.body.lower() for row in rows]
     usual = sum(map(len, bodies)) / max(1, len(bodies))
     scored = [(row.id, _bm25(body, asked, usual)) for row, body in zip(rows, bodies, strict=True)]
     return sorted(scored, key=lambda found: (-round(found[1], 6), -found[0]))
@@ -207,13 +226,13 @@ def _by_vector(
     clusters: Clusters,
     near: dict[str, Ids],
     vector_D: Vector,
-    depth: int,
-    filters: Sequence[sa.ColumnElement[bool]],
+    statements: Statements,
+    values: Mapping[str, Any],
 ) -> list[tuple[int, float]]:
     found: list[tuple[int, float]] = []
-    own = [*filters, _EXPERIENCES.c.embedder == clusters.embedder.name]
+    depth = values["depth"]
     for env, lists in near.items():
-        found += nearest_experiences(connection, clusters, env, vector_D, depth, own, lists)
+        found += nearest_experiences(connection, clusters, env, vector_D, depth, statements.vector, values, lists)
     return sorted(found, key=lambda each: -round(each[1], 4))[:depth]
 
 
@@ -222,16 +241,14 @@ def _by_cluster(
     clusters: Clusters,
     near: dict[str, Ids],
     vector_D: Vector,
-    depth: int,
-    filters: Sequence[sa.ColumnElement[bool]],
+    statements: Statements,
+    values: Mapping[str, Any],
 ) -> list[tuple[int, float]]:
     nearest = [clusters.best(connection, env, vector_D, lists) for env, lists in near.items()]
     own = [at[0] for at in nearest if at is not None and at[1] >= clusters.delta]
     if not own:
         return []
-    query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.score).where(_EXPERIENCES.c.cluster.in_(own), *filters)
-    query = query.order_by(_EXPERIENCES.c.score.desc(), _EXPERIENCES.c.id.desc()).limit(depth)
-    return [(row.id, row.score) for row in connection.execute(query)]
+    return [(row.id, row.score) for row in connection.execute(statements.cluster, {**values, "own": own})]
 
 
 def _ranked(row: Any, total: float, places: Sequence[Place], asked: Terms) -> Ranked:

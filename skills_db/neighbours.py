@@ -7,10 +7,11 @@ and a common one is quick: how often it finds what a comparison with all would f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from skills_db.cluster import Clusters
@@ -18,7 +19,7 @@ from skills_db.indexes.base import Ids
 from skills_db.models import Experience
 from skills_db.vectors import Vector, unpack_vectors
 
-__all__ = ["RINGS", "nearest_experiences"]
+__all__ = ["RINGS", "Candidates", "nearest_experiences"]
 
 _EXPERIENCES = cast(sa.Table, Experience.__table__)
 
@@ -31,6 +32,26 @@ _MOST_ROWS = 8192
 _READ_ROWS = 8192
 
 Scored = list[tuple[int, float]]
+Compared = tuple[Ids, npt.NDArray[np.float32], npt.NDArray[np.float64]]
+"""(N,) ids, cosine similarities and scores."""
+
+
+class Candidates:
+    """The experiences that pass some conditions, as statements: made once, since making one takes longer than a run.
+
+    Conditions may hold bound parameters, but for `lists`, `env`, `embedder` and `last`.
+    """
+
+    def __init__(self, *wanted: sa.ColumnElement[bool]) -> None:
+        column = _EXPERIENCES.c
+        query = sa.select(column.id, column.score, column.vector).where(*wanted)
+        self.listed = query.where(column.cluster.in_(sa.bindparam("lists", expanding=True))).limit(_MOST_ROWS)
+        self.all = (
+            query.where(column.env == sa.bindparam("env"), column.embedder == sa.bindparam("embedder"))
+            .where(column.id > sa.bindparam("last"))
+            .order_by(column.id)
+            .limit(sa.bindparam("rows", type_=sa.Integer))
+        )
 
 
 def nearest_experiences(
@@ -39,59 +60,70 @@ def nearest_experiences(
     env: str,
     vector_D: Vector,
     count: int,
-    wanted: Sequence[sa.ColumnElement[bool]],
+    wanted: Candidates,
+    values: Mapping[str, Any] | None = None,
     near: Ids | None = None,
 ) -> Scored:
     """(id, cosine similarity) of up to `count` experiences of an environment that pass `wanted`, the nearest first.
 
-    Of equals the better comes first, then the newer. `near` holds the nearest clusters, where they are known.
+    `values` are those of its parameters. Of equals the better comes first, then the newer. `near` holds the nearest
+    clusters, where they are known.
     """
+    values = dict(values or {})
     dimensions = clusters.embedder.dimensions
-    query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.score, _EXPERIENCES.c.vector).where(*wanted)
     if near is None:
         near = clusters.near(connection, env, vector_D, RINGS[1])
-    found: list[tuple[int, float, float]] = []
-    probed = 0
+    found: list[Compared] = []
+    probed = compared = 0
     for ring in RINGS:
         if probed == len(near) < ring == RINGS[-1] and len(near) >= RINGS[1]:  # so many were asked for, and no more
             near = clusters.near(connection, env, vector_D, ring)
         lists = near[probed:ring].tolist()
         if lists:
-            rows = connection.execute(query.where(_EXPERIENCES.c.cluster.in_(lists)).limit(_MOST_ROWS)).all()
-            found += _compared(rows, vector_D, dimensions)
+            rows = connection.execute(wanted.listed, values | {"lists": lists}).all()
+            found.append(_compared(rows, vector_D, dimensions))
+            compared += len(rows)
         probed = ring
-        if len(found) >= max(count, ENOUGH):
+        if compared >= max(count, ENOUGH):
             break
-    if len(found) < count and len(near) == RINGS[-1]:
-        found = _all(connection, query, clusters, env, vector_D, count)
-    order = sorted(found, key=lambda each: (-round(each[1], 4), -each[2], -each[0]))
-    return [(id, similarity) for id, similarity, _ in order[:count]]
+    if compared < count and len(near) == RINGS[-1]:
+        found = [_among_all(connection, wanted, values, clusters, env, vector_D, count)]
+    ids, similar_N, score_N = _joined(found)
+    order = np.lexsort((-ids, -score_N, -similar_N.round(4)))[:count]
+    return list(zip(ids[order].tolist(), similar_N[order].tolist(), strict=True))
 
 
-def _all(
+def _among_all(
     connection: sa.Connection,
-    query: sa.Select[tuple[int, float, bytes]],
+    wanted: Candidates,
+    values: Mapping[str, Any],
     clusters: Clusters,
     env: str,
     vector_D: Vector,
     count: int,
-) -> list[tuple[int, float, float]]:
+) -> Compared:
+    """The nearest of all, and some more for equals at the edge."""
     embedder = clusters.embedder
-    query = query.where(_EXPERIENCES.c.env == env, _EXPERIENCES.c.embedder == embedder.name)
-    best: list[tuple[int, float, float]] = []
+    best: list[Compared] = []
+    whose = {**values, "env": env, "embedder": embedder.name, "rows": _READ_ROWS}
     last = 0
     while True:
-        rows = connection.execute(
-            query.where(_EXPERIENCES.c.id > last).order_by(_EXPERIENCES.c.id).limit(_READ_ROWS)
-        ).all()
-        best = sorted(best + _compared(rows, vector_D, embedder.dimensions), key=lambda each: -each[1])[: 2 * count]
+        rows = connection.execute(wanted.all, whose | {"last": last}).all()
+        ids, similar_N, score_N = _joined([*best, _compared(rows, vector_D, embedder.dimensions)])
+        kept = np.argsort(-similar_N, kind="stable")[: 2 * count]
+        best = [(ids[kept], similar_N[kept], score_N[kept])]
         if len(rows) < _READ_ROWS:
-            return best
+            return best[0]
         last = rows[-1].id
 
 
-def _compared(
-    rows: Sequence[sa.Row[tuple[int, float, bytes]]], vector_D: Vector, dimensions: int
-) -> list[tuple[int, float, float]]:
-    similar_N = unpack_vectors([row.vector for row in rows], dimensions) @ vector_D
-    return [(row.id, float(similar), row.score) for row, similar in zip(rows, np.asarray(similar_N), strict=True)]
+def _compared(rows: Any, vector_D: Vector, dimensions: int) -> Compared:
+    ids, scores, packed = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(ids, np.int64), unpack_vectors(packed, dimensions) @ vector_D, np.array(scores, np.float64)
+
+
+def _joined(parts: list[Compared]) -> Compared:
+    if not parts:
+        return np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float64)
+    ids, similar, scores = zip(*parts, strict=True)
+    return np.concatenate(ids), np.concatenate(similar), np.concatenate(scores)

@@ -19,6 +19,7 @@ from skills_db.types import Found
 __all__ = [
     "KINDS",
     "Terms",
+    "as_asked",
     "find",
     "flat",
     "matching_experiences",
@@ -45,8 +46,10 @@ _SKILLS = cast(sa.Table, Skill.__table__)
 _VERSIONS = cast(sa.Table, SkillVersion.__table__)
 _SPACE: sa.ColumnElement[str] = sa.literal_column("' '")
 _LESSON = (_EXPERIENCES.c.situation + _SPACE + _EXPERIENCES.c.advice).label("body")
+_SIMPLE: Any = sa.literal_column("'simple'::regconfig")
 _ROWS = {"observation": _TURNS, "action": _TURNS, "experience": _EXPERIENCES, "skill": _SKILLS}
 _PARTS = {code: " " for code in range(128) if not chr(code).isalnum()}
+_PARTS_CHARS = frozenset(map(chr, _PARTS))
 _PARTS_WORDS = r"'[\x01-/:-@[-`{-\x7f]+'"
 
 Terms = list[tuple[list[str], bool]]
@@ -71,8 +74,21 @@ def flat(text: str) -> str:
 
 
 def occurrences(text: str, words: list[str], prefix: bool) -> int:
-    """How often a term occurs in a flat text."""
-    return text.count(f" {'  '.join(words).lower()}" + ("" if prefix else " "))
+    """How often a term occurs in a text in lower case; `prefix`: its last word may be the beginning of one."""
+    first, *others = [word.lower() for word in words]
+    count, at = 0, text.find(first)
+    while at >= 0:
+        end = at + len(first)
+        whole = at == 0 or text[at - 1] in _PARTS_CHARS
+        for word in others:
+            begin = end
+            while whole and end < len(text) and text[end] in _PARTS_CHARS:
+                end += 1
+            whole = whole and end > begin and text.startswith(word, end)
+            end += len(word)
+        count += whole and (prefix or end == len(text) or text[end] in _PARTS_CHARS)
+        at = text.find(first, at + 1)
+    return count
 
 
 def find(
@@ -118,13 +134,20 @@ def ranked(connection: sa.Connection, query: Query, kind: Kind, wanted: Terms) -
 def snippet_of(text: str, wanted: Terms) -> str:
     """One line around the first word that was asked for, those words in [brackets]."""
     text = " ".join(text.split())
+    lower = text.lower()
+    if len(lower) != len(text):  # some letters become two; then what is found here would not be there
+        lower = text
     whole = {word.lower() for words, prefix in wanted for word in (words[:-1] if prefix else words)}
     starts = tuple(words[-1].lower() for words, prefix in wanted if prefix)
-    hits = [
-        match
-        for match in _WORD.finditer(text)
-        if match[0].lower() in whole or (starts and match[0].lower().startswith(starts))
-    ]
+    at = min((at for word in (*whole, *starts) if (at := lower.find(word)) >= 0), default=len(lower))
+    while at and lower[at - 1].isalnum():
+        at -= 1
+    hits: list[re.Match[str]] = []
+    for match in _WORD.finditer(lower, at):
+        if hits and match.start() > hits[0].start() + _SNIPPET_CHARS:
+            break
+        if match[0] in whole or (starts and match[0].startswith(starts)):
+            hits.append(match)
     begin = max(0, hits[0].start() - _SNIPPET_CHARS // 4) if hits else 0
     begin = text.rfind(" ", 0, begin) + 1
     end = begin + _SNIPPET_CHARS
@@ -132,7 +155,7 @@ def snippet_of(text: str, wanted: Terms) -> str:
     pieces, at = [], begin
     for match in hits:
         if match.end() <= end:
-            pieces += [text[at : match.start()], "[", match[0], "]"]
+            pieces += [text[at : match.start()], "[", text[match.start() : match.end()], "]"]
             at = match.end()
     return ("…" if begin else "") + "".join(pieces) + text[at:end] + ("…" if end < len(text) else "")
 
@@ -172,22 +195,35 @@ def _skills(env: str | None, run: str | None, retired: bool) -> Query:
     return query if retired else query.where(_SKILLS.c.retired.is_(None))
 
 
-def matching_experiences(connection: sa.Connection, wanted: Terms) -> Query:
-    """Ids and texts of the experiences in which all terms occur, the newest first."""
-    query = sa.select(_EXPERIENCES.c.id, _LESSON)
-    if connection.dialect.name == "sqlite":
+def matching_experiences(dialect: str) -> Query:
+    """Ids and texts of the experiences in which all terms occur, the newest first; its parameter `asked` says which."""
+    query, asked = sa.select(_EXPERIENCES.c.id, _LESSON), sa.bindparam("asked", type_=sa.Text)
+    if dialect == "sqlite":
         # By the index's own row number, in which it yields them: by the table's, all matches would be sorted first.
         newest: sa.ColumnElement[Any] = sa.literal_column("experiences_fts.rowid").desc()
-        return _match_fts5(query, _EXPERIENCES, _fts5_terms(wanted)).order_by(newest)
-    words, asked = _tsvector("experience", wanted)
-    return query.where(words.op("@@")(asked)).order_by(_EXPERIENCES.c.id.desc())
+        return _match_fts5(query, _EXPERIENCES, asked).order_by(newest)
+    words: Any = sa.literal_column("experiences.words_fts")
+    return query.where(words.op("@@")(sa.func.to_tsquery(_SIMPLE, asked))).order_by(_EXPERIENCES.c.id.desc())
+
+
+def as_asked(dialect: str, wanted: Terms) -> str:
+    """The terms as the engine's full text reads them."""
+    return _fts5_terms(wanted) if dialect == "sqlite" else _tsquery_terms(wanted)
 
 
 def _fts5_terms(wanted: Terms) -> str:
     return " AND ".join('"' + " ".join(words) + '"' + ("*" if prefix else "") for words, prefix in wanted)
 
 
-def _match_fts5(query: Query, table: sa.Table, asked: str) -> Query:
+def _tsquery_terms(wanted: Terms) -> str:
+    def operand(words: list[str], prefix: bool) -> str:
+        # Letters and digits alone stand between these quotes, so nothing in them can end them.
+        return "('" + "' <-> '".join(words) + "'" + (":*" if prefix else "") + ")"
+
+    return " & ".join(operand(*term) for term in wanted)
+
+
+def _match_fts5(query: Query, table: sa.Table, asked: str | sa.ColumnElement[str]) -> Query:
     name: sa.ColumnElement[Any] = sa.literal_column(f"{table.name}_fts")
     index = sa.table(f"{table.name}_fts", sa.column("rowid"))
     return query.where(index.c.rowid == table.c.id, name.op("MATCH")(asked))
@@ -211,13 +247,7 @@ def _rank_tsvector(query: Query, kind: Kind, wanted: Terms) -> Query:
 
 def _tsvector(kind: Kind, wanted: Terms) -> tuple[Any, Any]:
     """The words of an experience, of a skill or of a turn's column, and what is asked of them."""
-
-    def operand(words: list[str], prefix: bool) -> str:
-        # Letters and digits alone stand between these quotes, so nothing in them can end them.
-        return "('" + "' <-> '".join(words) + "'" + (":*" if prefix else "") + ")"
-
-    simple: Any = sa.literal_column("'simple'::regconfig")
-    asked = sa.func.to_tsquery(simple, " & ".join(operand(*term) for term in wanted))
+    asked = sa.func.to_tsquery(_SIMPLE, _tsquery_terms(wanted))
     table = _ROWS[kind]
     if table is not _TURNS:
         return sa.literal_column(f"{table.name}.words_fts"), asked
@@ -225,4 +255,4 @@ def _tsvector(kind: Kind, wanted: Terms) -> tuple[Any, Any]:
     parted = sa.func.regexp_replace(
         _TURNS.c[kind], sa.literal_column(_PARTS_WORDS), sa.literal_column("' '"), sa.literal_column("'g'")
     )
-    return sa.func.to_tsvector(simple, parted), asked
+    return sa.func.to_tsvector(_SIMPLE, parted), asked

@@ -7,13 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import sqlalchemy as sa
 
 from skills_db import neighbours
 from skills_db.errors import BadRecord
 from skills_db.hybrid import FUSION, Wanted, _bm25
 from skills_db.models import Experience
-from skills_db.search import flat, terms
+from skills_db.search import terms
 from skills_db.store import Store
 from skills_db.types import NewEpisode, NewExperience
 
@@ -69,12 +68,12 @@ def test_reciprocal_ranks_are_those_of_the_formula(filled: Store) -> None:
 
 
 def test_bm25_without_rarity_on_numbers_by_hand() -> None:
-    body = flat("A key, a KEY; a keyhole.")
-    assert body == " a  key  a  key  a  keyhole "
+    body = "a key, a key; a keyhole, no monkey."
     # Length as usual: count * 2.2 / (count + 1.2); "key" begins three words, "a" is whole three times.
     assert _bm25(body, terms("key"), len(body)) == pytest.approx(3 * 2.2 / 4.2)
     assert _bm25(body, terms('"key"'), len(body)) == pytest.approx(2 * 2.2 / 3.2)
     assert _bm25(body, terms('"key a"'), 2 * len(body)) == pytest.approx(2 * 2.2 / (2 + 1.2 * (0.25 + 0.75 / 2)))
+    assert _bm25(body, terms('"key a key" "a keyh"'), len(body)) == pytest.approx(2.2 / 2.2)
 
 
 def test_each_filter_narrows_and_together_they_narrow_more(filled: Store) -> None:
@@ -156,9 +155,9 @@ def test_a_rare_filter_is_exact_beyond_the_probed_clusters(store: Store, monkeyp
     with store._database.reading() as connection:
         clusters = store._experiences.clusters
         vector_D = clusters.embedder.embed(["red red room"])[0]
-        rare = [Experience.__table__.c.level == "old"]
+        rare = neighbours.Candidates(Experience.__table__.c.level == "old")
         assert [id for id, _ in neighbours.nearest_experiences(connection, clusters, "e", vector_D, 3, rare)] == [6]
-        every: list[sa.ColumnElement[bool]] = [Experience.__table__.c.retired.is_(None)]
+        every = neighbours.Candidates(Experience.__table__.c.retired.is_(None))
         found = neighbours.nearest_experiences(connection, clusters, "e", vector_D, 6, every)
         assert {id for id, _ in found} == {1, 2, 3, 4, 5, 6}
         assert found[0] == (1, pytest.approx(1.0, abs=1e-3))
