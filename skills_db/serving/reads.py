@@ -1,4 +1,4 @@
-"""Routes that read. Each answers what the command of its name prints with `--json`, without where the memory is."""
+"""Routes that read. A record looks as the commands print it with `--json`; `/v1/find` is `skills search`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from skills_db.schema_page import schema_columns
 from skills_db.serving.desk import Desk
 from skills_db.serving.door import BODY_LIMIT_BYTES, StrictRoute
 from skills_db.serving.problem import refusals
+from skills_db.skill_search import RankedSkill
 from skills_db.store import Store
-from skills_db.types import EpisodeRow, ExperienceRow, NewEpisode, RunRow, SkillRow, SkillVersionRow, Stats
+from skills_db.types import EpisodeRow, ExperienceRow, Found, NewEpisode, RunRow, SkillRow, SkillVersionRow, Stats
 
 __all__ = ["read_routes"]
 
@@ -33,13 +34,14 @@ Name = Annotated[str, Path(description="The skill's name.")]
 
 
 class Search(BaseModel):
-    """What is looked for, and among which experiences; null does not filter."""
+    """What is looked for, and among which experiences and skills; null does not filter."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     text: Annotated[str, Field(max_length=TEXT_CHARS)]
     """A situation, or words that must all occur; "…" within for a phrase."""
     env: str | None = None
+    """Of experiences, as all that follow up to `older_than`."""
     kind: str | None = None
     """`skill` or `failure`."""
     level: str | None = None
@@ -50,18 +52,28 @@ class Search(BaseModel):
     """Added at this time or later."""
     older_than: AwareDatetime | None = None
     """Added before this time."""
+    category: str | None = None
+    """Of skills."""
+    retired: bool = False
+    """Whether skills that are retired are found, too."""
     limit: Annotated[int, Field(ge=1, le=MOST)] = 10
+    """Experiences, and as many skills."""
 
     def look(self, store: Store) -> Looked:
         """The store's answer."""
-        return Looked(store.look(self.text, Wanted(**self.model_dump(exclude={"text"}))))
+        wanted = Wanted(**self.model_dump(exclude={"text", "category", "retired"}))
+        return Looked(
+            experiences=store.look(self.text, wanted),
+            skills=store.find_skills(self.text, category=self.category, retired=self.retired, limit=self.limit),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was found."""
+    """What was found, and why each stands where it does."""
 
     experiences: list[Ranked]
+    skills: list[RankedSkill]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +104,27 @@ def read_routes(desk: Desk, token: str | None) -> APIRouter:
 
     @router.get("/v1/search", response_model=Looked, responses=refusals())
     async def search(search: Annotated[Search, Query()]) -> Response:
-        """Experiences by words, vectors and cluster at once, and why each stands where it does."""
+        """Experiences by words, vectors and cluster at once, and skills by words and vectors."""
         return await desk.read(search.look)
 
     @router.post("/v1/search", response_model=Looked, responses=refusals(413))
     async def search_long(search: Search) -> Response:
         """The same, for a text that is too long for a URL."""
         return await desk.read(search.look)
+
+    @router.get("/v1/find", response_model=list[Found], responses=refusals())
+    async def find(
+        text: Annotated[str, Query(max_length=TEXT_CHARS)],
+        env: str | None = None,
+        kind: str | None = None,
+        run: str | None = None,
+        retired: bool = False,
+        limit: Limit = 20,
+    ) -> Response:
+        """Where words occur: in observations, actions, experiences and skills."""
+        return await desk.read(
+            lambda store: store.find(text, env=env, kind=kind, run=run, retired=retired, limit=limit)
+        )
 
     @router.get("/v1/experiences/{id}", response_model=ExperienceRow, responses=refusals(404))
     async def experience(id: Number) -> Response:

@@ -68,6 +68,24 @@ def test_a_route_answers_what_its_command_prints(
         assert got(f"/v1/lineage/{id}") == printed("lineage", id)
     assert {**got("/v1/stats"), "db": url} == printed("stats")
     assert got("/v1/schema") == schema_columns()
+    assert got("/v1/find?text=locked") == printed("search", "locked")
+    assert [hit["kind"] for hit in got("/v1/find?text=locked&kind=observation&env=textworld")] == ["observation"]
+
+
+def test_search_finds_skills_by_their_category_and_says_why(http: httpx.Client, store: Store) -> None:
+    def found(**query: Any) -> list[str]:
+        answer = http.get("/v1/search", params={"text": "locked", **query})
+        assert answer.status_code == 200, answer.text
+        return [each["skill"] for each in answer.json()["skills"]]
+
+    best = http.get("/v1/search", params={"text": "locked"}).json()["skills"][0]
+    assert (best["skill"], best["version"]) == ("open-drawers", 2)
+    assert {place["ranking"] for place in best["places"]} == {"text", "vector"}
+    assert found(category="general") == ["open-drawers"]
+    assert found(category="keydoor") == []
+    store.retire("skill", "open-drawers")
+    assert found() == []
+    assert found(retired=True) == ["open-drawers"]
 
 
 def test_search_finds_experiences_by_every_filter_and_says_why(http: httpx.Client) -> None:
