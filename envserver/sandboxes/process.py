@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import resource
 import shutil
@@ -31,12 +32,9 @@ __all__ = ["Process"]
 LAUNCH = """
 import json, os, resource, sys
 limits, words = json.loads(sys.argv[1]), sys.argv[2:]
-for name, value in limits.items():
-    number = getattr(resource, name)
-    hard = resource.getrlimit(number)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+for name, (soft, hard) in limits.items():
     try:
-        resource.setrlimit(number, (value, value))
+        resource.setrlimit(getattr(resource, name), (soft, hard))
     except (ValueError, OSError):
         pass
 try:
@@ -65,9 +63,9 @@ class Process(Sandbox):
         if not os.path.isdir(self._directory):
             raise SandboxLost("the working directory is gone; open another sandbox")
         words = [shelter.interpreter(), "-s", "-c", python, *arguments] if python is not None else arguments
-        cpu_s = max(1, round(limits.cpu_s + 0.5))
-        bounds = {"RLIMIT_CPU": cpu_s, "RLIMIT_FSIZE": limits.disk_bytes, "RLIMIT_AS": limits.memory_bytes}
-        told = json.dumps({**bounds, "RLIMIT_CORE": 0})
+        cpu_s = math.ceil(limits.cpu_s)
+        bounds = {"RLIMIT_FSIZE": limits.disk_bytes, "RLIMIT_AS": limits.memory_bytes, "RLIMIT_CORE": 0}
+        told = json.dumps({name: (value, value) for name, value in bounds.items()} | {"RLIMIT_CPU": (cpu_s, cpu_s + 1)})
         home = shelter.environment(self._directory)
         word, tell = socket.socketpair()
         with Spool(limits.output_bytes) as spool, tempfile.TemporaryFile() as given, word, tell:

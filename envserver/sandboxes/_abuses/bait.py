@@ -35,7 +35,7 @@ def laid_out() -> Iterator[dict[str, Any]]:
             abstract.bind(f"\0{name}")
             abstract.listen()
         os.environ["TURNHALLE_BAIT"] = secret  # a process started from here would inherit it
-        held.callback(os.environ.pop, "TURNHALLE_BAIT")
+        held.callback(os.environ.pop, "TURNHALLE_BAIT", None)
         victim = subprocess.Popen(["sleep", f"600.{int(secret[:4], 16)}"])
         held.callback(victim.wait)
         held.callback(victim.kill)

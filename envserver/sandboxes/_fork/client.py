@@ -162,8 +162,8 @@ class Box:
         return files[0]
 
     def _tell(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
-        self._link.settimeout(SLACK_S)
         try:
+            self._link.settimeout(SLACK_S)
             socket.send_fds(self._link, [json.dumps(message).encode()], descriptors or [])
         except (OSError, ValueError) as error:
             raise self._lost(error) from None

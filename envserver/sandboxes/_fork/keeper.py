@@ -155,6 +155,8 @@ class Keeper:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 socket.send_fds(link, [told], descriptors)
             status, timed_out = self.watch(owner, link, began + asked["wall_s"], cpu_before + asked["cpu_s"])
+            if self.walls.overrun():
+                status = signal.SIGXFSZ
         finally:
             wall_s = time.monotonic() - began
             link.close()
@@ -185,7 +187,7 @@ class Keeper:
             if left_s <= 0 or (self.group and self.group.cpu_s() > cpu_end_s):
                 return None, True
             if self.walls.overrun():
-                return signal.SIGXFSZ, False
+                return None, False
             happened = dict(poll.poll(math.ceil(1000 * min(left_s, TICK_S))))
             if link.fileno() in happened:
                 told = json.loads(link.recv(MESSAGE_BYTES) or b"{}")
@@ -198,7 +200,7 @@ class Keeper:
 
     def resources(self, asked: dict[str, Any]) -> dict[str, tuple[int, int]]:
         """Resource limits of the program, soft and hard."""
-        cpu_s = max(1, math.ceil(asked["cpu_s"]))
+        cpu_s = math.ceil(asked["cpu_s"])
         limits = {
             "RLIMIT_CPU": (cpu_s, cpu_s + 1),
             "RLIMIT_FSIZE": (asked["disk_bytes"],) * 2,

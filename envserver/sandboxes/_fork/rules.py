@@ -124,10 +124,10 @@ class Rules(Walls):
             used_s += usage.ru_utime + usage.ru_stime
 
     def remove(self, slot: int) -> None:
-        shutil.rmtree(os.path.join(self.base, str(slot)), ignore_errors=True)
+        _remove(os.path.join(self.base, str(slot)))
 
     def remove_all(self) -> None:
-        shutil.rmtree(self.base, ignore_errors=True)
+        _remove(self.base)
 
     def _restrict(self) -> None:
         every = (1 << 16) - 1 if self.version >= 5 else (1 << 15) - 1
@@ -183,4 +183,14 @@ def _sweep(scratch: Path) -> None:
     for path in scratch.glob("turnhalle-sandboxes-*"):
         number = path.name.rpartition("-")[2]
         if number.isdecimal() and not os.path.exists(f"/proc/{number}"):
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(str(path))
+
+
+def _remove(directory: str) -> None:
+    """Take a directory away, with what a program has closed to its own user."""
+    for path, names, _ in os.walk(directory):
+        for below in (os.path.join(path, name) for name in names):
+            if not os.path.islink(below):
+                with contextlib.suppress(OSError):
+                    os.chmod(below, 0o700)
+    shutil.rmtree(directory, ignore_errors=True)

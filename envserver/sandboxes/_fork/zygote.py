@@ -70,6 +70,8 @@ class Zygote:
             self.walls.around_all()
         except OSError as error:
             self.failure = str(error)
+        # What was found to be missing may be there behind the walls.
+        sys.path_importer_cache.clear()
         gc.collect()
         gc.freeze()
 
