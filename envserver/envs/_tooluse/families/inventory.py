@@ -77,9 +77,8 @@ class Inventory(Program):
 
     def _spoilt(self) -> bool:
         """Whether something was taken that had to stay."""
-        return any(
-            taken and (self.level < 3 or kind != self.kind) for taken, kind in zip(self.taken, self.kinds, strict=True)
-        )
+        wrong = (kind != self.kind for kind in self.kinds)
+        return self.level == 3 and any(taken and other for taken, other in zip(self.taken, wrong, strict=True))
 
     def _answer(self) -> int:
         if self.level == 1:
