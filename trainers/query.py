@@ -5,8 +5,8 @@ S_{g+1} are support data; when it comes into use, whatever was collected under a
 collected from then on is query data, the only data that trains. The reading `episodes` is ours: what taught a skill is
 left out for good, and the other episodes of versions <= g may train.
 
-Rule: there is one counter, the library's. Prompts are stamped from it when they are made, it rises here alone, and
-whoever trains, on a step's episodes or from a buffer, asks here.
+Rule: there is one counter, the library's. Prompts are stamped from it when their skills are chosen, it rises here
+alone, and whoever trains, on a step's episodes or from a buffer, asks here.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ MetaClaw (arXiv 2603.17187): where less than `below` of a batch succeeds, an evo
 that failed. Skills are only added; one whose name is taken is left out. What has taught a skill is support data. Ours:
 a success is what the world calls one, and the evolver reads the worst failure of each task, then the second worst.
 
-Rule: skills come before the update, so that no step trains on what has taught them, and their generation rises with
-the first that is kept, whatever becomes of the others. Nothing that goes wrong with them ends the run.
+Rule: skills come before the update, so that no step trains on what has taught them, and their generation rises where
+one is kept, whatever becomes of the others. Nothing that goes wrong with them ends the run.
 """
 
 from __future__ import annotations

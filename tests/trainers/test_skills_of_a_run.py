@@ -190,3 +190,11 @@ def test_the_page_states_the_real_defaults() -> None:
     real = LlmConfig().model_dump(mode="json")
     assert {"skills", "turns", "seen_chars", "said_chars", "description_chars", "body_chars"} <= written.keys()
     assert written == {name: str(real[name]) for name in written}
+
+
+def test_every_leak_that_the_page_names_has_its_test() -> None:
+    root = Path(__file__).parents[2]
+    named = re.findall(r"`(test_\w+)`", (root / "docs" / "algorithms" / "metaclaw.md").read_text())
+    tests = (Path(__file__).parent / "test_metaclaw.py").read_text()
+    assert len(named) == 4
+    assert all(f"def {name}(" in tests for name in named)
