@@ -107,7 +107,8 @@ class Tooluse(Env):
 
     def briefing(self) -> Briefing:
         tools = list(self.program.tools.values())
-        told = [f"{self.program.story} Call one tool at a time; the last call is {tools[-1].name}."]
+        last = next((tool.name for tool in tools if tool.name.lower() == "done"), tools[-1].name)
+        told = [f"{self.program.story} Call one tool at a time; the last call is {last}."]
         if self.config.describe:
             told += map(signature, tools)
         return Briefing("\n".join(told), tools)

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
-from envserver.envs._tooluse.keys import SHARES
+from envserver.envs._tooluse.keys import SIZES, belongs
 
 __all__ = ["Folder", "ForeignTask", "folder"]
 
@@ -54,8 +53,9 @@ class Folder:
 
     def keys(self, split: str) -> list[str]:
         """The keys of a split, by environment. Raises KeyError for a split that is not there."""
-        share = SHARES[split]
-        mine = [(name, lines) for name, lines in self._lines.items() if crc32(name.encode()) % 12 in share]
+        if split not in SIZES:
+            raise KeyError(split)
+        mine = [(name, lines) for name, lines in self._lines.items() if belongs(name, split)]
         return [f"codegym/{split}/{name}/{number}" for name, lines in sorted(mine) for number in range(len(lines))]
 
     def task(self, key: str) -> ForeignTask:
@@ -65,7 +65,7 @@ class Folder:
             raise KeyError(f"there is no key {key[:80]!r}; keys look like codegym/train/CODE__CLASS/0")
         split, name, number = match[1], match[2], int(match[3])
         lines = self._lines.get(name, [])
-        if number >= len(lines) or crc32(name.encode()) % 12 not in SHARES[split]:
+        if number >= len(lines) or not belongs(name, split):
             raise KeyError(f"the {split} split has no task {number} of '{name[:80]}'")
         file, offset = lines[number]
         with file.open("rb") as stream:

@@ -16,7 +16,7 @@ from zlib import crc32
 from envserver import plugins
 from envserver.envs._tooluse.program import Program
 
-__all__ = ["CALLS", "LEVELS", "SIZES", "MixedKeys", "ProgramKey", "drawn", "families", "family", "parse"]
+__all__ = ["CALLS", "LEVELS", "SIZES", "MixedKeys", "ProgramKey", "belongs", "drawn", "families", "family", "parse"]
 
 SHELF = "envserver.envs._tooluse.families"
 CALLS = (8, 100)
@@ -80,9 +80,14 @@ def drawn(key: ProgramKey, seed: int) -> Program:
     kind, rng = family(key.family), Random(f"{key}#{seed}")
     for _ in range(ATTEMPTS):
         program = kind(rng, key.calls, key.level)
-        if crc32(repr(vars(program)).encode()) % 12 in SHARES[key.split]:
+        if belongs(repr(vars(program)), key.split):
             return program
     raise RuntimeError(f"no program of {key} was found in {ATTEMPTS} draws; that is a fault of the family")
+
+
+def belongs(content: str, split: str) -> bool:
+    """Whether what has this content is of a split. Raises KeyError for a split that is not there."""
+    return crc32(content.encode()) % 12 in SHARES[split]
 
 
 class MixedKeys(Sequence[str]):
