@@ -49,15 +49,15 @@ def test_an_unknown_id_is_refused(tiny_run: Run) -> None:
 
 def test_what_memory_keeps_comes_back(tiny_run: Run) -> None:
     episode = by_hand.episode([0.25, 1.0], tokens=3)
-    complaint = Turn(
-        Prompt([]), Move([1], Sample([5], [-0.5], "stop", 1.0, 0), "?"), Reply(None, "", "no command"), None
-    )
+    shown = Prompt([], used=(7,), skills=("beef",), generation=2)
+    complaint = Turn(shown, Move([1], Sample([5], [-0.5], "stop", 1.0, 0), "?"), Reply(None, "", "no command"), None)
     played = Episode(episode.task, [episode.turns[0], complaint, episode.turns[1]], StopReason.DONE, id="e", wall_s=2.0)
     found, advantages = recalled(remembered(played, split="train", step=3))
     assert advantages is None
     assert found.rewards == [0.25, 0.0, 1.0]
     assert [turn.result and turn.result.observation.text for turn in found.turns] == [".", None, "."]
     assert found.turns[1].result is None
+    assert [turn.prompt for turn in found.turns] == [Prompt([]), shown, Prompt([])]
     assert found.turns[1].reply == Reply(None, "", "no command")
     assert [turn.move.sample.ids for turn in found.turns] == [turn.move.sample.ids for turn in played.turns]
     assert (found.stop, found.reward, found.success, found.wall_s) == (StopReason.DONE, 1.25, False, 2.0)
