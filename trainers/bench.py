@@ -1,6 +1,6 @@
 """What sampling and learning cost here, beside their peers in the same run, and where a training step's time goes.
 
-    trainer bench [--quick] [--json]
+    trainer bench [--quick] [--json] [--model PATH]
 
 A rollout is 64 sessions of 10 turns: a prompt of 300 ids, then 20 sampled and 10 shown ids a turn, nothing shared
 between sessions. `generate` gives no log-probabilities and gets one batch without padding, which favours it. The model
@@ -31,6 +31,7 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from trainers.batch import Batch, Row, collate
+from trainers.bench_notes import as_table, what_notes_cost
 from trainers.config import LearnerConfig
 from trainers.engines.local import Local
 from trainers.learner import Learner
@@ -64,6 +65,9 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="16 sessions of 3 turns, a minute in all")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of torch; never more than free cores")
+    parser.add_argument(
+        "--model", type=Path, default=None, help="plays with notes, instead of a small one from nothing"
+    )
     options = parser.parse_args(list(args))
     if options.threads is not None:
         if options.threads < 1:
@@ -92,6 +96,8 @@ def main(args: Sequence[str]) -> None:
         ]
     with console.status("training on keydoor"):
         shares = uvloop.run(where_time_goes(steps))
+    with console.status("playing with notes"):
+        notes = what_notes_cost(options.model, **({"tasks": 2, "entries": 500, "rounds": 1} if options.quick else {}))
     setting = {
         "parameters": parameter_count(model),
         "sessions": sessions,
@@ -101,7 +107,7 @@ def main(args: Sequence[str]) -> None:
         "load": round(os.getloadavg()[0], 1),
     }
     if options.json:
-        found: dict[str, Any] = {"setting": setting, "shares": shares}
+        found: dict[str, Any] = {"setting": setting, "shares": shares, "notes": [asdict(row) for row in notes]}
         found["rollout"] = [asdict(row) | {"tokens_per_s": row.rate} for row in rollouts]
         found["update"] = [asdict(row) | {"tokens_per_s": row.rate} for row in updates]
         print(json.dumps(found, indent=2))
@@ -115,6 +121,7 @@ def main(args: Sequence[str]) -> None:
     print("| a training step on keydoor, served | share of wall time |\n|---|---:|")
     for name, share in shares.items():
         print(f"| {name} | {share:.0%} |")
+    print("\n" + as_table(notes))
 
 
 def table(title: str, unit: str, rows: Sequence[Timing]) -> str:
