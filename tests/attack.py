@@ -22,6 +22,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 def attack(url: str, mode: schemathesis.GenerationMode, headers: Mapping[str, Any] | None = None) -> int:
     """Call every operation of the server; how many those are."""
+    headers = headers or {}
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", headers=headers)
     operations = [found.ok() for found in schema.get_all_operations()]
     for operation in operations:

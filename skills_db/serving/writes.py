@@ -39,7 +39,7 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
-class Offer(Body, strict=False):  # strict, no JSON would be a dataclass
+class Offer(Body, strict=False):  # strict, pydantic takes no JSON object for a dataclass
     """Experiences to admit, in one evolution step."""
 
     items: Annotated[list[NewExperience], Field(min_length=1, max_length=1000)]
