@@ -37,6 +37,12 @@ def _scienceworld(quick: bool) -> list[Table]:
     return measure(quick)
 
 
+def _sandboxes(quick: bool) -> list[Table]:
+    from envserver.bench.sandboxes import measure
+
+    return measure(quick)
+
+
 def _sessions(quick: bool) -> list[Table]:
     from envserver.bench.sessions import measure
 
@@ -46,6 +52,7 @@ def _sessions(quick: bool) -> list[Table]:
 PARTS: dict[str, Callable[[bool], list[Table]]] = {
     "alfworld": _alfworld,
     "null": _null,
+    "sandboxes": _sandboxes,
     "scienceworld": _scienceworld,
     "sessions": _sessions,
     "textworld": _textworld,

@@ -6,6 +6,7 @@ What a host cannot enforce is in `enforced` and in every `Ran`; no backend takes
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -218,6 +219,7 @@ def backends() -> list[str]:
     return plugins.names(SHELF)
 
 
+@functools.cache  # to look for third parties' reads a directory of every installed package
 def load_backend(name: str) -> type[Sandbox]:
     """The backend of this name. Raises NoSuchPlugin."""
     return plugins.load(SHELF, name, Sandbox, extras=EXTRAS)  # type: ignore[type-abstract]
