@@ -60,7 +60,7 @@ class Toolcall(Format):
         try:
             if self.config.style == "json":
                 return Reply(read_json(_object(text)))
-            return Reply(read_line(text.strip() if line.startswith("{") else line, history.opened.tools))
+            return Reply(read_line(_object(text) if line.startswith("{") else line, history.opened.tools))
         except ValidationError as error:
             return Reply(None, complaint=f"The tool call cannot be read: {error.errors()[0]['msg']}.")
         except (ValueError, RecursionError) as error:

@@ -72,6 +72,11 @@ class TotalEnv(gymnasium.Env):
             os._exit(3)
         if what == "flood":
             return "x" * 10_000_000
+        if what == "half":
+            return "\\ud800"
+        if what == "forge":
+            os.write(1, b'{"won": true}')
+            os._exit(0)
         if what == "long":
             return "x" * 100_000
         if what == "read":
@@ -178,7 +183,13 @@ def test_a_call_that_does_not_end_well_is_answered_and_not_kept(files, monkeypat
     world, _ = begun(files)
     monkeypatch.setattr(foreign, "LIMITS", Limits(wall_s=1.0, cpu_s=1.0, output_bytes=4 << 20))
     world.step(call("Observe"))
-    for what, says in (("loop", "did not end within 1 s"), ("crash", "it said nothing"), ("flood", "it said too much")):
+    for what, says in (
+        ("loop", "did not end within 1 s"),
+        ("crash", "it said nothing"),
+        ("flood", "it said too much"),
+        ("forge", "it said something else"),
+        ("half", "?"),
+    ):
         assert says in world.step(call("Do", what=what)).observation.text
     assert len(world.step(call("Do", what="long")).observation.text) == foreign.SHOWN_CHARS
     assert world.step(call("Fly")).observation.text.startswith("There is no tool 'Fly'; there are: Observe")

@@ -35,14 +35,17 @@ class Foreign(Program):
         self._sandbox: Sandbox | None = None
         self.calls: list[Any] = []
         """As CodeGym writes them: name and parameters."""
-        told, why = self._run([], brief=True)
-        if told is None:
-            self.close()
-            raise RuntimeError(f"the CodeGym environment '{task.name}' does not begin: {why}")
         self.story = "The tools are all there is."
-        self.question = task.question
-        self.tools = {tool["name"]: ToolSpec.model_validate(tool) for tool in told["tools"]}
-        self.gold: list[Any] = told["gold"]
+        self.question = _text(task.question)
+        try:
+            told, why = self._run([], brief=True)
+            if told is None:
+                raise RuntimeError(f"the CodeGym environment '{task.name}' does not begin: {why}")
+            self.tools = {tool["name"]: ToolSpec.model_validate(tool) for tool in told["tools"]}
+            self.gold: list[Any] = told["gold"]
+        except BaseException:
+            self.close()
+            raise
 
     def call(self, name: str, arguments: dict[str, JsonValue]) -> str | bool:
         if name not in self.tools:
@@ -54,7 +57,7 @@ class Foreign(Program):
         self.calls = calls
         if told["finished"]:
             return bool(told["reward"] > 0)
-        return str(told["said"])[:SHOWN_CHARS]
+        return _text(str(told["said"])[:SHOWN_CHARS])
 
     def plan(self) -> Iterator[Call]:
         """The file's own solution, while it is followed."""
@@ -83,9 +86,15 @@ class Foreign(Program):
         ran = self._sandbox.run(python=INSIDE, stdin=json.dumps(asked).encode(), limits=LIMITS)
         try:
             told = json.loads(ran.stdout)
-            return told, ""
         except (ValueError, RecursionError):
             return None, _why(ran)
+        missing = not isinstance(told, dict) or {"said", "finished", "reward"} - told.keys()
+        return (None, "it said something else") if missing else (told, "")
+
+
+def _text(said: str) -> str:
+    """The same without what no wire carries: half a character."""
+    return said.encode(errors="replace").decode()
 
 
 def _why(ran: Ran) -> str:

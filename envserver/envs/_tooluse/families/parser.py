@@ -1,11 +1,11 @@
-"""A text that is read sign by sign. 1: how often a letter comes; 2: how deep brackets go; 3: what a sum comes to."""
+"""A text that is read sign by sign. 1: the greatest digit; 2: how deep the brackets go; 3: what a sum comes to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
 
-from envserver.envs._tooluse.draws import marked
+from envserver.envs._tooluse.draws import capped
 from envserver.envs._tooluse.program import Call, Program, tool
 
 __all__ = ["Parser"]
@@ -21,11 +21,10 @@ class Parser(Program):
         self.signs: list[str] = []
         self.answer = 0
         if level == 1:
-            letter = rng.choice("abcd")
-            others = [other for other in "abcd" if other != letter]
-            self.signs = [letter if mark else rng.choice(others) for mark in marked(rng, length)]
-            self.answer = self.signs.count(letter)
-            asked = f"How often does {letter} come?"
+            digits = capped(rng, length)
+            self.signs = [str(digit) for digit in digits]
+            self.answer = max(digits)
+            asked = "What is the greatest digit?"
         elif level == 2:
             depth, rise = 0, rng.uniform(0.3, 0.8)
             while len(self.signs) < length:
