@@ -24,7 +24,6 @@ from skills_db.types import NewExperience
 
 __all__ = ["admit", "forget", "retire", "retire_by_hand"]
 
-
 _KEPT_OUT = ("harmful", "hand")
 """Retired for one of these, an entry is not taken up again because somebody offers it again."""
 

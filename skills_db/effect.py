@@ -26,7 +26,6 @@ from skills_db.tables import EPISODES, EXPERIENCES, TURNS, USES, VERSIONS
 
 __all__ = ["Effect", "Stratum", "effect_of", "effects_of_experiences", "effects_of_versions", "newcombe"]
 
-
 Task = tuple[str, str]
 Tally = tuple[int, int]
 """Valid episodes, and how many of them were won."""

@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -21,25 +21,22 @@ from skills_db.episodes import insert_ignoring
 from skills_db.errors import BadRecord, UnknownRecord
 from skills_db.indexes.base import Ids
 from skills_db.links import LINKED, Links
-from skills_db.models import Episode, Experience, Link, Turn, Use
+from skills_db.models import Episode, Turn
 from skills_db.neighbours import RINGS, Candidates, nearest_experiences
+from skills_db.tables import EXPERIENCES, LINKS, USES
 from skills_db.types import Hit, NewExperience, Query
 from skills_db.vectors import Vector, pack_vector
 
 __all__ = ["Experiences", "check_experience", "digest_of"]
 
-_EXPERIENCES = cast(sa.Table, Experience.__table__)
-_LINKS = cast(sa.Table, Link.__table__)
-_USES = cast(sa.Table, Use.__table__)
-
 # Made once: to put a statement together takes longer than to run it.
-_IN_USE = (_EXPERIENCES.c.kind == sa.bindparam("kind"), _EXPERIENCES.c.retired.is_(None))
+_IN_USE = (EXPERIENCES.c.kind == sa.bindparam("kind"), EXPERIENCES.c.retired.is_(None))
 _OF_KIND = Candidates(*_IN_USE)
-_HITS = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.advice, _EXPERIENCES.c.score)
-_NAMED = _HITS.where(_EXPERIENCES.c.id.in_(sa.bindparam("ids", expanding=True)))
-_OWN = _HITS.where(_EXPERIENCES.c.cluster == sa.bindparam("cluster"), *_IN_USE)
-_LINKED = _HITS.join(_LINKS, _LINKS.c.experience == _EXPERIENCES.c.id)
-_LINKED = _LINKED.where(_LINKS.c.cluster == sa.bindparam("cluster"), *_IN_USE)
+_HITS = sa.select(EXPERIENCES.c.id, EXPERIENCES.c.advice, EXPERIENCES.c.score)
+_NAMED = _HITS.where(EXPERIENCES.c.id.in_(sa.bindparam("ids", expanding=True)))
+_OWN = _HITS.where(EXPERIENCES.c.cluster == sa.bindparam("cluster"), *_IN_USE)
+_LINKED = _HITS.join(LINKS, LINKS.c.experience == EXPERIENCES.c.id)
+_LINKED = _LINKED.where(LINKS.c.cluster == sa.bindparam("cluster"), *_IN_USE)
 
 
 def _best(query: sa.Select[Any], columns: Any) -> sa.Select[Any]:
@@ -48,7 +45,7 @@ def _best(query: sa.Select[Any], columns: Any) -> sa.Select[Any]:
 
 
 # Each by itself first, so that those of a large cluster come from its index.
-_EITHER = sa.union_all(*(sa.select(_best(part, _EXPERIENCES.c).subquery()) for part in (_OWN, _LINKED))).subquery()
+_EITHER = sa.union_all(*(sa.select(_best(part, EXPERIENCES.c).subquery()) for part in (_OWN, _LINKED))).subquery()
 _BEST = _best(sa.select(_EITHER), _EITHER.c)
 
 
@@ -87,11 +84,11 @@ class Experiences:
         for item, vector in zip(items, vectors_ND, strict=True):
             digest = digest_of(item.env, item.kind, item.situation, item.advice)
             again = (
-                sa.update(_EXPERIENCES)
-                .where(_EXPERIENCES.c.digest == digest)
+                sa.update(EXPERIENCES)
+                .where(EXPERIENCES.c.digest == digest)
                 .values(retired=None, retired_why=None, merged_into=None)
             )
-            found = connection.execute(again.returning(_EXPERIENCES.c.id)).scalar_one_or_none()
+            found = connection.execute(again.returning(EXPERIENCES.c.id)).scalar_one_or_none()
             if found is None:
                 cluster = self.clusters.assign(connection, item.env, item.situation, vector)
                 found = self._insert_one(connection, item, digest, vector, cluster)
@@ -134,9 +131,9 @@ class Experiences:
         wanted = sorted(set(ids))
         with self._database.writing() as connection:
             known = connection.execute(
-                sa.select(_EXPERIENCES.c.id)
-                .where(_EXPERIENCES.c.id.in_(wanted))
-                .order_by(_EXPERIENCES.c.id)
+                sa.select(EXPERIENCES.c.id)
+                .where(EXPERIENCES.c.id.in_(wanted))
+                .order_by(EXPERIENCES.c.id)
                 .with_for_update()
             ).scalars()
             if missing := sorted(set(wanted) - set(known)):
@@ -145,13 +142,13 @@ class Experiences:
                 shown = 1 if episode is None else _settle(connection, id, episode, reward)
                 if episode is None:
                     row = {"experience": id, "reward": reward, "created": datetime.now(UTC)}
-                    connection.execute(_USES.insert(), row)
+                    connection.execute(USES.insert(), row)
                 if shown:
-                    count = _EXPERIENCES.c.shown
-                    earlier = sa.case((count == 0, 0.0), else_=_EXPERIENCES.c.score * count)
+                    count = EXPERIENCES.c.shown
+                    earlier = sa.case((count == 0, 0.0), else_=EXPERIENCES.c.score * count)
                     connection.execute(
-                        sa.update(_EXPERIENCES)
-                        .where(_EXPERIENCES.c.id == id)
+                        sa.update(EXPERIENCES)
+                        .where(EXPERIENCES.c.id == id)
                         .values(shown=count + shown, score=(earlier + reward * shown) / (count + shown))
                     )
 
@@ -162,19 +159,19 @@ class Experiences:
         rank = (
             sa.func.row_number()
             .over(
-                partition_by=_EXPERIENCES.c.kind,
-                order_by=(_EXPERIENCES.c.score.desc(), _EXPERIENCES.c.shown.desc(), _EXPERIENCES.c.id.desc()),
+                partition_by=EXPERIENCES.c.kind,
+                order_by=(EXPERIENCES.c.score.desc(), EXPERIENCES.c.shown.desc(), EXPERIENCES.c.id.desc()),
             )
             .label("rank")
         )
         ranked = (
-            sa.select(_EXPERIENCES.c.id, rank)
-            .where(_EXPERIENCES.c.env == env, _EXPERIENCES.c.retired.is_(None))
+            sa.select(EXPERIENCES.c.id, rank)
+            .where(EXPERIENCES.c.env == env, EXPERIENCES.c.retired.is_(None))
             .subquery()
         )
         with self._database.writing() as connection:
             worst = connection.execute(sa.select(ranked.c.id).where(ranked.c.rank > keep)).scalars().all()
-            retire = sa.update(_EXPERIENCES).where(_EXPERIENCES.c.id == sa.bindparam("worst"))
+            retire = sa.update(EXPERIENCES).where(EXPERIENCES.c.id == sa.bindparam("worst"))
             if worst:
                 now = datetime.now(UTC)
                 connection.execute(retire.values(retired=now, retired_why="pruned"), [{"worst": id} for id in worst])
@@ -200,10 +197,10 @@ class Experiences:
             "turn": item.turn,
             "created": datetime.now(UTC),
         }
-        insert = insert_ignoring(connection, _EXPERIENCES, ["digest"]).returning(_EXPERIENCES.c.id)
+        insert = insert_ignoring(connection, EXPERIENCES, ["digest"]).returning(EXPERIENCES.c.id)
         found = connection.execute(insert, row).scalar_one_or_none()
         if found is None:
-            found = connection.execute(sa.select(_EXPERIENCES.c.id).where(_EXPERIENCES.c.digest == digest)).scalar_one()
+            found = connection.execute(sa.select(EXPERIENCES.c.id).where(EXPERIENCES.c.digest == digest)).scalar_one()
         return int(found)
 
     def _of_cluster(self, connection: sa.Connection, cluster: int, kind: str, limit: int, distance: float) -> list[Hit]:
@@ -230,8 +227,8 @@ def _settle(connection: sa.Connection, experience: int, episode: str, reward: fl
         raise UnknownRecord(f"no episode has the id '{episode}'")
     turns = sa.select(Turn.id).where(Turn.episode == number)
     change = (
-        sa.update(_USES)
-        .where(_USES.c.experience == experience, _USES.c.reward.is_(None), _USES.c.turn.in_(turns))
+        sa.update(USES)
+        .where(USES.c.experience == experience, USES.c.reward.is_(None), USES.c.turn.in_(turns))
         .values(reward=reward)
     )
     return int(connection.execute(change).rowcount)

@@ -36,7 +36,6 @@ from skills_db.types import NewEpisode, NewExperience, NewTurn
 
 __all__ = ["import_lines"]
 
-
 Rows = dict[tuple[str | None, int | None], int]
 """Row of each (skill, version) of a file: numbers here may be others."""
 

@@ -8,12 +8,12 @@ digits and what lies beyond ASCII, unstemmed, without regard to case.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from skills_db.models import Episode, Experience, Skill, SkillVersion, Turn
 from skills_db.skills import in_use
+from skills_db.tables import EPISODES, EXPERIENCES, SKILLS, TURNS, VERSIONS
 from skills_db.types import Found
 
 __all__ = [
@@ -39,15 +39,10 @@ _LIMIT_WORDS = 64
 """Beyond this many words a query is cut: nobody types more, and an engine's parser has a depth."""
 _SNIPPET_CHARS = 160
 
-_EPISODES = cast(sa.Table, Episode.__table__)
-_TURNS = cast(sa.Table, Turn.__table__)
-_EXPERIENCES = cast(sa.Table, Experience.__table__)
-_SKILLS = cast(sa.Table, Skill.__table__)
-_VERSIONS = cast(sa.Table, SkillVersion.__table__)
 _SPACE: sa.ColumnElement[str] = sa.literal_column("' '")
-_LESSON = (_EXPERIENCES.c.situation + _SPACE + _EXPERIENCES.c.advice).label("body")
+_LESSON = (EXPERIENCES.c.situation + _SPACE + EXPERIENCES.c.advice).label("body")
 _SIMPLE: Any = sa.literal_column("'simple'::regconfig")
-_ROWS = {"observation": _TURNS, "action": _TURNS, "experience": _EXPERIENCES, "skill": _SKILLS}
+_ROWS = {"observation": TURNS, "action": TURNS, "experience": EXPERIENCES, "skill": SKILLS}
 _PARTS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _PARTS_CHARS = frozenset(map(chr, _PARTS))
 _PARTS_WORDS = r"'[\x01-/:-@[-`{-\x7f]+'"
@@ -161,49 +156,49 @@ def snippet_of(text: str, wanted: Terms) -> str:
 
 
 def _turns(column: str, env: str | None, run: str | None) -> Query:
-    body = _TURNS.c[column].label("body")
-    query = sa.select(_EPISODES.c.id, _TURNS.c.position, _EPISODES.c.env, _EPISODES.c.key, body)
-    query = query.join_from(_TURNS, _EPISODES, _EPISODES.c.number == _TURNS.c.episode)
+    body = TURNS.c[column].label("body")
+    query = sa.select(EPISODES.c.id, TURNS.c.position, EPISODES.c.env, EPISODES.c.key, body)
+    query = query.join_from(TURNS, EPISODES, EPISODES.c.number == TURNS.c.episode)
     if env is not None:
-        query = query.where(_EPISODES.c.env == env)
-    return query if run is None else query.where(_EPISODES.c.run == run)
+        query = query.where(EPISODES.c.env == env)
+    return query if run is None else query.where(EPISODES.c.run == run)
 
 
 def _experiences(env: str | None, run: str | None) -> Query:
-    key = _EXPERIENCES.c.kind.label("key")
-    query = sa.select(_EXPERIENCES.c.id, _EXPERIENCES.c.turn.label("position"), _EXPERIENCES.c.env, key, _LESSON)
+    key = EXPERIENCES.c.kind.label("key")
+    query = sa.select(EXPERIENCES.c.id, EXPERIENCES.c.turn.label("position"), EXPERIENCES.c.env, key, _LESSON)
     if env is not None:
-        query = query.where(_EXPERIENCES.c.env == env)
+        query = query.where(EXPERIENCES.c.env == env)
     if run is not None:
-        query = query.where(_EXPERIENCES.c.episode.in_(sa.select(_EPISODES.c.id).where(_EPISODES.c.run == run)))
+        query = query.where(EXPERIENCES.c.episode.in_(sa.select(EPISODES.c.id).where(EPISODES.c.run == run)))
     return query
 
 
 def _skills(env: str | None, run: str | None, retired: bool) -> Query:
-    body = (_SKILLS.c.name + _SPACE + _SKILLS.c.description + _SPACE + _VERSIONS.c.body).label("body")
+    body = (SKILLS.c.name + _SPACE + SKILLS.c.description + _SPACE + VERSIONS.c.body).label("body")
     query = sa.select(
-        _SKILLS.c.name.label("id"),
-        _VERSIONS.c.turn.label("position"),
-        _SKILLS.c.category.label("env"),
-        (sa.literal_column("'v'") + sa.cast(_VERSIONS.c.version, sa.Text)).label("key"),
+        SKILLS.c.name.label("id"),
+        VERSIONS.c.turn.label("position"),
+        SKILLS.c.category.label("env"),
+        (sa.literal_column("'v'") + sa.cast(VERSIONS.c.version, sa.Text)).label("key"),
         body,
-    ).join_from(_SKILLS, _VERSIONS, in_use())
+    ).join_from(SKILLS, VERSIONS, in_use())
     if env is not None:
-        query = query.where(_SKILLS.c.category.in_([env, "general"]))
+        query = query.where(SKILLS.c.category.in_([env, "general"]))
     if run is not None:
-        query = query.where(_VERSIONS.c.episode.in_(sa.select(_EPISODES.c.id).where(_EPISODES.c.run == run)))
-    return query if retired else query.where(_SKILLS.c.retired.is_(None))
+        query = query.where(VERSIONS.c.episode.in_(sa.select(EPISODES.c.id).where(EPISODES.c.run == run)))
+    return query if retired else query.where(SKILLS.c.retired.is_(None))
 
 
 def matching_experiences(dialect: str) -> Query:
     """Ids and texts of the experiences in which all terms occur, the newest first; its parameter `asked` says which."""
-    query, asked = sa.select(_EXPERIENCES.c.id, _LESSON), sa.bindparam("asked", type_=sa.Text)
+    query, asked = sa.select(EXPERIENCES.c.id, _LESSON), sa.bindparam("asked", type_=sa.Text)
     if dialect == "sqlite":
         # By the index's own row number, in which it yields them: by the table's, all matches would be sorted first.
         newest: sa.ColumnElement[Any] = sa.literal_column("experiences_fts.rowid").desc()
-        return _match_fts5(query, _EXPERIENCES, asked).order_by(newest)
+        return _match_fts5(query, EXPERIENCES, asked).order_by(newest)
     words: Any = sa.literal_column("experiences.words_fts")
-    return query.where(words.op("@@")(sa.func.to_tsquery(_SIMPLE, asked))).order_by(_EXPERIENCES.c.id.desc())
+    return query.where(words.op("@@")(sa.func.to_tsquery(_SIMPLE, asked))).order_by(EXPERIENCES.c.id.desc())
 
 
 def as_asked(dialect: str, wanted: Terms) -> str:
@@ -232,7 +227,7 @@ def _match_fts5(query: Query, table: sa.Table, asked: str | sa.ColumnElement[str
 def _rank_fts5(query: Query, kind: Kind, wanted: Terms) -> Query:
     table = _ROWS[kind]
     name: sa.ColumnElement[Any] = sa.literal_column(f"{table.name}_fts")
-    asked = f"{{{kind}}} : ({_fts5_terms(wanted)})" if table is _TURNS else _fts5_terms(wanted)
+    asked = f"{{{kind}}} : ({_fts5_terms(wanted)})" if table is TURNS else _fts5_terms(wanted)
     rank = (-sa.func.bm25(name)).label("rank")
     query = _match_fts5(query.add_columns(rank), table, asked)
     return query.order_by(rank.desc(), table.c.id.desc())
@@ -249,10 +244,10 @@ def _tsvector(kind: Kind, wanted: Terms) -> tuple[Any, Any]:
     """The words of an experience, of a skill or of a turn's column, and what is asked of them."""
     asked = sa.func.to_tsquery(_SIMPLE, _tsquery_terms(wanted))
     table = _ROWS[kind]
-    if table is not _TURNS:
+    if table is not TURNS:
         return sa.literal_column(f"{table.name}.words_fts"), asked
     # The index's expression, constant by constant: bound parameters in it would hide the index from the planner.
     parted = sa.func.regexp_replace(
-        _TURNS.c[kind], sa.literal_column(_PARTS_WORDS), sa.literal_column("' '"), sa.literal_column("'g'")
+        TURNS.c[kind], sa.literal_column(_PARTS_WORDS), sa.literal_column("' '"), sa.literal_column("'g'")
     )
     return sa.func.to_tsvector(_SIMPLE, parted), asked
