@@ -52,7 +52,8 @@ def read_line(line: str, tools: Sequence[ToolSpec]) -> Action:
             break
         arguments[parameter], rest = _value(rest, schema, last=place + 1 == len(parameters))
     if rest:
-        raise ValueError(f"{name} takes {len(parameters)} values, and there is more: {rest[:40]!r}")
+        values = "1 value" if len(parameters) == 1 else f"{len(parameters)} values"
+        raise ValueError(f"{name} takes {values}, and there is more: {rest[:40]!r}")
     return Action(tool=name, arguments=arguments)
 
 
@@ -125,6 +126,7 @@ def _word(value: JsonValue, bare: bool) -> str:
 def _reads_as(line: str, action: Action, tools: Sequence[ToolSpec]) -> bool:
     try:
         # As JSON, for Python holds 1, 1.0 and True for the same.
-        return "\n" not in line and write_json(read_line(line, tools)) == write_json(action) and not action.text
+        read = json.dumps(read_line(line, tools).arguments, sort_keys=True)
+        return "\n" not in line and read == json.dumps(action.arguments, sort_keys=True) and not action.text
     except (ValueError, RecursionError):
         return False

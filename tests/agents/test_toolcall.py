@@ -97,6 +97,7 @@ def test_a_call_is_written_as_shortly_as_it_can_be_read():
     assert format.write(call("move", bin=1, to="far left", all=True), now) == 'move 1 "far left" true'
     assert format.write(call("say", words="all of this"), now) == "say all of this"
     assert format.write(call("say", words=""), now) == 'say ""'
+    assert format.write(call("move", all=True, to="left", bin=1), now) == "move 1 left true"
     assert format.write(call("move", to="left"), now) == '{"tool": "move", "arguments": {"to": "left"}}'
     assert format.write(call("fly", high=1), now) == '{"tool": "fly", "arguments": {"high": 1}}'
 
@@ -105,7 +106,7 @@ def test_a_call_is_written_as_shortly_as_it_can_be_read():
     ("style", "text", "why"),
     [
         ("compact", "fly 3", "there is no tool 'fly'; there are: look, move, say, stop, odd"),
-        ("compact", "look 3 4", "look takes 1 values, and there is more: '4'"),
+        ("compact", "look 3 4", "look takes 1 value, and there is more: '4'"),
         ("compact", "stop it", "stop takes 0 values"),
         ("compact", "look [1", "cannot be read"),
         ("compact", 'look "a"b', "a blank is missing"),
