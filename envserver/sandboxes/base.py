@@ -102,7 +102,7 @@ class Ran:
     timed_out: bool
     """It ran past `wall_s` or `cpu_s`."""
     out_of_memory: bool
-    """The kernel ended a process for want of memory. Where only each process is bounded, it fails by itself instead."""
+    """It was ended for want of memory. Where each process has a bound of its own, that one fails by itself instead."""
     wall_s: float
     cpu_s: float
     enforced: Mapping[str, str]

@@ -7,7 +7,7 @@ What it does not hold, beside what `namespace` does not: the disk is the host's,
 looked at twenty times a second while a program runs; one that holds too much then is ended (SIGXFSZ), but had what it
 could write in between. Names in directories of packages and of this project can be listed, where the
 Python this runs in lies in one tree with them; their files cannot be opened. Unless it is started by root or can make
-control groups, the number of processes is not bounded, and memory and CPU time are bounded for each process alone.
+control groups, the number of processes is looked at in the same way, as are memory and CPU time of all together.
 """
 
 from __future__ import annotations

@@ -19,10 +19,12 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from envserver.sandboxes._fork import linux, program, tree
 from envserver.sandboxes._fork.cgroup import Cgroups, Group
+from envserver.sandboxes._fork.family import Family
 from envserver.sandboxes._fork.walls import Walls
 
 __all__ = ["keep"]
@@ -71,11 +73,12 @@ class Keeper:
 
     def __init__(self, walls: Walls, directory: str, group: Group | None) -> None:
         self.walls, self.directory, self.group = walls, directory, group
-        together = "all processes together" if group else "each process"
+        watched = "each process; all together are looked at twenty times a second"
+        together = "all processes together" if group else watched
         self.enforced = walls.enforced | {
             "memory": together,
             "cpu": together,
-            "processes": "all together" if group or walls.own_user else "not bounded",
+            "processes": "all together" if group or walls.own_user else "looked at twenty times a second",
             "time": "by the keeper",
             "output": "by the worker",
         }
@@ -149,54 +152,73 @@ class Keeper:
             killed_before, cpu_before = self.group.killed(), self.group.cpu_s()
         began = time.monotonic()
         told = json.dumps({"resources": self.resources(asked)}).encode()
-        status, timed_out = None, False
+        status, why = None, ""
         try:
             # It may have been ended already, for want of memory; then there is no word from it below.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 socket.send_fds(link, [told], descriptors)
-            status, timed_out = self.watch(owner, link, began + asked["wall_s"], cpu_before + asked["cpu_s"])
-            if self.walls.overrun():
-                status = signal.SIGXFSZ
+            excess = self.excess(pid, asked, cpu_before)
+            status, why = self.watch(owner, link, began + asked["wall_s"], excess)
         finally:
             wall_s = time.monotonic() - began
             link.close()
             cpu_s = self.walls.end_run(pid)
         ended = -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
-        out_of_memory = False
+        if why == "disk" or self.walls.overrun():
+            ended = -signal.SIGXFSZ
         if self.group:
             cpu_s = self.group.cpu_s() - cpu_before
-            out_of_memory = self.group.killed() > killed_before
+            if self.group.killed() > killed_before:
+                why = why or "memory"
         return {
             "code": ended if ended >= 0 else None,
             "signal": -ended if ended < 0 else None,
-            "timed_out": timed_out or ended == -signal.SIGXCPU,
-            "out_of_memory": out_of_memory,
+            "timed_out": why == "time" or ended == -signal.SIGXCPU,
+            "out_of_memory": why == "memory",
             "wall_s": wall_s,
             "cpu_s": cpu_s,
         }
 
+    def excess(self, pid: int, asked: dict[str, Any], cpu_before_s: float) -> Callable[[], str]:
+        """What a run has too much of, when asked: what nothing bounds but looking."""
+        family = None if self.group else Family(pid)
+
+        def found() -> str:
+            if self.walls.overrun():
+                return "disk"
+            if self.group:
+                return "time" if self.group.cpu_s() - cpu_before_s > asked["cpu_s"] else ""
+            assert family is not None
+            used = family.used()
+            if used.cpu_s > asked["cpu_s"]:
+                return "time"
+            if used.memory_bytes > asked["memory_bytes"]:
+                return "memory"
+            return "processes" if used.processes > asked["processes"] + OURS else ""
+
+        return found
+
     def watch(
-        self, owner: socket.socket, link: socket.socket, deadline_s: float, cpu_end_s: float
-    ) -> tuple[int | None, bool]:
-        """Wait for the program, its time or the owner's word; how it ended, if by itself, and whether time was up."""
+        self, owner: socket.socket, link: socket.socket, deadline_s: float, excess: Callable[[], str]
+    ) -> tuple[int | None, str]:
+        """Wait for the program, its time or the owner's word: how it ended, if by itself, and for what it did not."""
         poll = select.poll()
         poll.register(link, select.POLLIN)
         poll.register(owner, select.POLLIN)
         while True:
             left_s = deadline_s - time.monotonic()
-            if left_s <= 0 or (self.group and self.group.cpu_s() > cpu_end_s):
-                return None, True
-            if self.walls.overrun():
-                return None, False
-            happened = dict(poll.poll(math.ceil(1000 * min(left_s, TICK_S))))
+            happened = dict(poll.poll(math.ceil(1000 * max(0.0, min(left_s, TICK_S)))))
             if link.fileno() in happened:
                 told = json.loads(link.recv(MESSAGE_BYTES) or b"{}")
                 if "failed" in told:
                     raise Unlocked(told["failed"])
-                return told.get("status"), False
+                return told.get("status"), ""
             if owner.fileno() in happened:
                 owner.recv(MESSAGE_BYTES)
-                return None, False
+                return None, "owner"
+            why = "time" if left_s <= 0 else excess()
+            if why:
+                return None, why
 
     def resources(self, asked: dict[str, Any]) -> dict[str, tuple[int, int]]:
         """Resource limits of the program, soft and hard."""
