@@ -9,13 +9,13 @@ import contextlib
 import ctypes
 import os
 import shutil
-import signal
 import stat
 import struct
 import sys
 from pathlib import Path
 
 from envserver.sandboxes._fork import linux, seccomp
+from envserver.sandboxes._fork.reaper import end_children
 from envserver.sandboxes._fork.walls import Told, Walls
 
 __all__ = ["Rules"]
@@ -111,17 +111,7 @@ class Rules(Walls):
         linux.drop_capabilities()
 
     def end_run(self, pid: int) -> float:
-        # Orphans become this process's children, so when it has none, nothing of the run is left.
-        used_s = 0.0
-        while True:
-            for child in _children():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-            try:
-                _, _, usage = os.wait4(-1, 0)
-            except ChildProcessError:
-                return used_s
-            used_s += usage.ru_utime + usage.ru_stime
+        return end_children()
 
     def remove(self, slot: int) -> None:
         _remove(os.path.join(self.base, str(slot)))
@@ -170,12 +160,6 @@ def _allow(ruleset: int, path: str, access: int, hidden: list[str]) -> None:
 def _reachable(path: str) -> bool:
     """Whether any user can get to a file."""
     return all(above.stat().st_mode & stat.S_IXOTH for above in Path(path).resolve().parents)
-
-
-def _children() -> list[int]:
-    """Numbers of this process's children."""
-    text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    return [int(word) for word in text.split()]
 
 
 def _sweep(scratch: Path) -> None:
