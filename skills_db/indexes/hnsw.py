@@ -24,7 +24,7 @@ from skills_db.vectors import Rows, Vector
 __all__ = ["Hnsw"]
 
 EXACT = 4096
-_CONNECTIVITY, _EXPANSION_ADD, _EXPANSION_SEARCH = 24, 96, 64
+_CONNECTIVITY, _EXPANSION_ADD, _EXPANSION_SEARCH = 24, 96, 128
 _WORTH_SAVING = 4096
 _SAME = 0.98
 """Cosine similarity of an int8 vector with its float32 original, at least."""

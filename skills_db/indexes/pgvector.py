@@ -19,7 +19,7 @@ __all__ = ["PREFIX", "Pgvector", "has_extension"]
 PREFIX = "nearest_"
 """Begins the names of the tables, which no migration describes."""
 
-_EXPANSION_SEARCH = 64
+_EXPANSION_SEARCH = 80
 _BUILD_MEMORY = "512MB"
 """While the index is made: a graph that does not fit is made on disk, many times slower."""
 _MOST_DIMENSIONS = 2000
