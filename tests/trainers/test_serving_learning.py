@@ -400,11 +400,12 @@ def share(service: Service) -> float:
     return sum(p for id, p in enumerate(p_V) if chat.answer_text([id]).strip()[:1] in set(KIND))
 
 
+@pytest.mark.slow  # 160 conversations and five updates
 async def test_what_a_user_likes_becomes_likelier_from_window_to_window(tmp_path: Path) -> None:
-    pairs = ("serving.batch_turns=32", "learner.lr=3e-3", "seed=1")
+    pairs = ("serving.batch_turns=32", "learner.lr=3e-2", "seed=1")
     async with serving(tmp_path, *pairs) as service:
         seen = [share(service)]
-        for night in range(1, 5):
+        for night in range(1, 6):
             for day in range(32):
                 session = f"s{night}-{day}"
                 answer = await service.ask(HELLO, session=session, max_tokens=1, seed=32 * night + day)
