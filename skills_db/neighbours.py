@@ -39,7 +39,8 @@ Compared = tuple[Ids, npt.NDArray[np.float32], npt.NDArray[np.float64]]
 class Candidates:
     """The experiences that pass some conditions, as statements: made once, since making one takes longer than a run.
 
-    Conditions may hold bound parameters, but for `lists`, `env`, `embedder` and `last`.
+    Conditions may hold bound parameters of any name but `lists`, `last` and `rows`; `env` and `embedder` are those that
+    are searched.
     """
 
     def __init__(self, *wanted: sa.ColumnElement[bool]) -> None:
