@@ -148,6 +148,10 @@ def eval_(
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE over the run's env.options; may be repeated.")
     ] = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option("--context", "-c", help="NAME=VALUE over the run's context options; may be repeated."),
+    ] = None,
     url: Annotated[
         str | None, typer.Option(help="A running server; default: the run's env.url, or one of its own.")
     ] = None,
@@ -171,6 +175,7 @@ def eval_(
             split=split,
             url=url,
             options=dict(setting(pair) for pair in option or ()),
+            context=dict(setting(pair) for pair in context or ()),
             display=Display(quiet=quiet),
             settings={key: value for key, value in asked.items() if value is not None},
             notes=notes,
@@ -196,6 +201,8 @@ def eval_(
         )
         if result.conduct:
             print("  " + "  ".join(f"{name} {value:.1%}" for name, value in result.conduct.items()))
+        if result.compaction.get("summary/count"):
+            print("  " + "  ".join(f"{name} {value:.4g}" for name, value in result.compaction.items()))
     for label, gap in comparisons:
         print(
             f"{label} over {found[0][0]}: {gap.difference:+.1%} [{gap.low:+.1%}, {gap.high:+.1%}], paired over "
@@ -221,12 +228,18 @@ def replay(
 def plot(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of runs.")],
     out: Annotated[Path | None, typer.Option(help="Path of the picture; its suffix is replaced.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A panel for it instead of the usual four; may be repeated.")
+    ] = None,
+    by_seed: Annotated[
+        bool, typer.Option("--by-seed", help="Runs that differ only in their seed are one curve: mean and range.")
+    ] = False,
 ) -> None:
     """Draw reward, success, entropy and mismatch over steps, as PNG and SVG."""
     _needs_training()
-    from trainers.plot import draw
+    from trainers.plot import PANELS, draw
 
-    for path in draw(runs, out):
+    for path in draw(runs, out, shown=metric or PANELS, by_seed=by_seed):
         print(path)
 
 

@@ -1,12 +1,16 @@
-"""Learning curves as files: reward, success with held-out intervals, entropy, trainer/sampler mismatch.
+"""Learning curves as files: any logged number over steps, success with held-out intervals.
 
-Rule: only what metrics.jsonl holds is drawn, and a thin line is the raw number behind a smoothed one.
+Rule: only what metrics.jsonl holds is drawn. Of a single run a thin line is the raw number behind the smoothed one; of
+runs that differ only in their seed the line is their mean and the band reaches from the least to the greatest of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -15,47 +19,47 @@ from trainers import metrics
 from trainers.plugged import BadConfig
 from trainers.run import Run
 
-__all__ = ["draw", "smoothed"]
+__all__ = ["PANELS", "draw", "smoothed"]
 
+PANELS = ("reward/mean", "episode/success", "policy/entropy_nats", "policy/mismatch_mean_nats")
+"""What is drawn unless another metric is asked for."""
 _SMOOTHING = 0.8
 """Weight of the past in the thick line."""
+_LOGARITHMIC = frozenset(("policy/mismatch_mean_nats",))
+
+Rows = list[dict[str, float]]
 
 
-def draw(runs: Sequence[Path], out: Path | None = None) -> list[Path]:
-    """One picture of all runs as PNG and SVG, and their paths.
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One run, or several that are one experiment."""
 
-    `out` is a path whose suffix is replaced; none: `curve` in the first run's directory. Raises BadConfig where a
-    run has no metrics.
+    label: str
+    runs: list[Rows]
+
+
+def draw(
+    runs: Sequence[Path], out: Path | None = None, *, shown: Sequence[str] = PANELS, by_seed: bool = False
+) -> list[Path]:
+    """One picture of all runs as PNG and SVG, a panel for each metric of `shown`; their paths.
+
+    `by_seed` makes one curve of runs that differ only in their seed. `out` is a path whose suffix is replaced; none:
+    `curve` in the first run's directory. Raises BadConfig where a run has no metrics, or none of them has a metric.
     """
-    histories = {}
-    for directory in runs:
-        path = Run(directory).metrics
-        rows = list(metrics.read(path)) if path.exists() else []
-        if not rows:
-            raise BadConfig(f"'{directory}' has no metrics yet; is it a run's directory?")
-        histories[directory.name if directory.name not in histories else str(directory)] = rows
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    panels = figure.subplots(2, 2)
-    for index, (name, rows) in enumerate(histories.items()):
-        colour = f"C{index}"
-        _curve(panels[0, 0], rows, "reward/mean", colour, name)
-        _curve(panels[0, 1], rows, "episode/success", colour, f"{name}, while learning")
-        _held_out(panels[0, 1], rows, colour, f"{name}, held-out (95 %)")
-        _curve(panels[1, 0], rows, "policy/entropy_nats", colour, name)
-        _curve(panels[1, 1], rows, "policy/mismatch_mean_nats", colour, name)
-    for panel, title, unit in (
-        (panels[0, 0], "reward", "mean raw return"),
-        (panels[0, 1], "success", "share of episodes"),
-        (panels[1, 0], "entropy", "nats a token"),
-        (panels[1, 1], "trainer/sampler mismatch", "mean |log-probability gap|, nats"),
-    ):
-        panel.set(title=title, ylabel=unit, xlabel="step")
-        panel.grid(alpha=0.3)
-        if panel.lines or panel.containers:
-            panel.legend(fontsize=8)
-    panels[0, 1].set_ylim(-0.02, 1.02)
-    if any(row.get("policy/mismatch_mean_nats", 0) > 0 for rows in histories.values() for row in rows):
-        panels[1, 1].set_yscale("log")
+    curves = _by_seed(runs) if by_seed else _each(runs)
+    for name in shown:
+        if name not in PANELS and not any(name in row for curve in curves for rows in curve.runs for row in rows):
+            raise BadConfig(f"no run has logged '{name}'; docs/metrics.md has the names")
+    across = 2 if len(shown) > 1 else 1
+    down = -(-len(shown) // across)
+    figure = Figure(figsize=(5.5 * across, 3.5 * down), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).flat
+    for panel, name in zip(panels, shown, strict=False):
+        for index, curve in enumerate(curves):
+            _curve(panel, curve, name, f"C{index}")
+        _dress(panel, name)
+    for panel in list(panels):
+        panel.set_axis_off()
     target = out or runs[0] / "curve"
     target.parent.mkdir(parents=True, exist_ok=True)
     paths = [target.with_suffix(suffix) for suffix in (".png", ".svg")]
@@ -75,21 +79,78 @@ def smoothed(values: Sequence[float]) -> list[float]:
     return out
 
 
-def _curve(panel: Any, rows: Sequence[Mapping[str, float]], name: str, colour: str, label: str) -> None:
-    found = [(row["step"], row[name]) for row in rows if name in row]
-    if not found:
-        return
-    steps, values = zip(*found, strict=True)
-    panel.plot(steps, values, color=colour, alpha=0.3, linewidth=0.8)
-    panel.plot(steps, smoothed(values), color=colour, label=label, marker="." if len(found) == 1 else None)
+def _each(runs: Sequence[Path]) -> list[Curve]:
+    names = [run.name for run in runs]
+    return [Curve(run.name if names.count(run.name) == 1 else str(run), [_rows(run)]) for run in runs]
 
 
-def _held_out(panel: Any, rows: Sequence[Mapping[str, float]], colour: str, label: str) -> None:
-    found = [row for row in rows if "eval/success" in row]
+def _by_seed(runs: Sequence[Path]) -> list[Curve]:
+    """Runs whose settings are the same but for the seed and the places they write to."""
+    found: dict[str, list[Path]] = {}
+    for run in runs:
+        settings = Run(run).config()
+        same = settings.model_dump(mode="json", exclude={"name", "dir", "seed", "store"})
+        found.setdefault(str(same), []).append(run)
+    return [Curve(_shared([run.name for run in group]), [_rows(run) for run in group]) for group in found.values()]
+
+
+def _shared(names: Sequence[str]) -> str:
+    """The first name without what numbers it: `grpo` of `grpo-s1` and `grpo-s2`."""
+    if len(names) == 1:
+        return names[0]
+    return f"{re.sub(r'[-_.]*(s|seed)?[0-9]*$', '', names[0]) or names[0]}, {len(names)} seeds"
+
+
+def _rows(run: Path) -> Rows:
+    path = Run(run).metrics
+    rows = list(metrics.read(path)) if path.exists() else []
+    if not rows:
+        raise BadConfig(f"'{run}' has no metrics yet; is it a run's directory?")
+    return rows
+
+
+def _curve(panel: Any, curve: Curve, name: str, colour: str) -> None:
+    runs = [found for rows in curve.runs if (found := [(row["step"], row[name]) for row in rows if name in row])]
+    if runs:
+        lines = [
+            dict(zip((step for step, _ in run), smoothed([value for _, value in run]), strict=True)) for run in runs
+        ]
+        steps = sorted({step for line in lines for step in line})
+        at = [[line[step] for line in lines if step in line] for step in steps]
+        mark = "." if len(steps) == 1 else None
+        panel.plot(steps, [fmean(values) for values in at], color=colour, label=curve.label, marker=mark)
+        if len(runs) == 1:
+            panel.plot(*zip(*runs[0], strict=True), color=colour, alpha=0.3, linewidth=0.8)
+        else:
+            panel.fill_between(
+                steps, [min(values) for values in at], [max(values) for values in at], color=colour, alpha=0.15
+            )
+    if name == "episode/success":
+        _held_out(panel, curve, colour)
+
+
+def _held_out(panel: Any, curve: Curve, colour: str) -> None:
+    """Success on held-out tasks; the bar is the interval of the one run, or reaches over all of them."""
+    found = [row for rows in curve.runs for row in rows if "eval/success" in row]
     if not found:
         return
-    values = [row["eval/success"] for row in found]
-    below = [row["eval/success"] - row["eval/success_low"] for row in found]
-    above = [row["eval/success_high"] - row["eval/success"] for row in found]
-    steps = [row["step"] for row in found]
-    panel.errorbar(steps, values, yerr=(below, above), color=colour, label=label, marker="o", linestyle="--", capsize=3)
+    steps = sorted({row["step"] for row in found})
+    at = [[row for row in found if row["step"] == step] for step in steps]
+    low, high = ("eval/success_low", "eval/success_high") if len(curve.runs) == 1 else ("eval/success", "eval/success")
+    values = [fmean(row["eval/success"] for row in rows) for rows in at]
+    below = [value - min(row[low] for row in rows) for value, rows in zip(values, at, strict=True)]
+    above = [max(row[high] for row in rows) - value for value, rows in zip(values, at, strict=True)]
+    style: Mapping[str, Any] = {"marker": "o", "linestyle": "--", "capsize": 3, "color": colour}
+    panel.errorbar(steps, values, yerr=(below, above), label=f"{curve.label}, held-out", **style)
+
+
+def _dress(panel: Any, name: str) -> None:
+    unit = metrics.TABLE[name].unit if name in metrics.TABLE else ""
+    panel.set(title=name, ylabel=unit, xlabel="step")
+    panel.grid(alpha=0.3)
+    if panel.lines or panel.containers:
+        panel.legend(fontsize=8)
+    if unit == "share":
+        panel.set_ylim(-0.02, 1.02)
+    if name in _LOGARITHMIC and any(value > 0 for line in panel.lines for value in line.get_ydata()):
+        panel.set_yscale("log")

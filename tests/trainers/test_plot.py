@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,23 @@ def test_one_step_without_any_metric_of_a_panel_is_drawn_too(tmp_path: Path) -> 
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "metrics.jsonl").write_text('{"step": 0}\n')
     assert all(path.exists() for path in draw([tmp_path / "r"]))
+
+
+def test_runs_that_differ_in_their_seed_are_one_curve(tmp_path: Path) -> None:
+    runs = [written(tmp_path / name, steps) for name, steps in (("grpo-s1", 5), ("grpo-s2", 3), ("ppo-s1", 4))]
+    for run, seed, algorithm in zip(runs, (1, 2, 1), ("grpo", "grpo", "ppo"), strict=True):
+        config = {"name": run.name, "dir": str(tmp_path), "seed": seed, "env": {"name": "keydoor"}}
+        (run / "config.json").write_text(json.dumps(config | {"algorithm": {"name": algorithm}}))
+    _, svg = draw(runs, tmp_path / "out", shown=("episode/success",), by_seed=True)
+    told = svg.read_text()
+    assert "grpo, 2 seeds" in told
+    assert "ppo-s1" in told
+    assert "grpo-s1" not in told
+
+
+def test_a_metric_that_no_run_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="no run has logged 'reward/meen'"):
+        draw([written(tmp_path / "r", 2)], shown=("reward/meen",))
 
 
 def test_a_run_without_metrics_is_refused(tmp_path: Path) -> None:
