@@ -64,7 +64,8 @@ def load(shelf: str, name: str, kind: type[T], *, extras: Mapping[str, str] | No
 
 
 def _noun(shelf: str) -> str:
-    return shelf.rpartition(".")[2].removesuffix("s")
+    shelved = shelf.rpartition(".")[2]
+    return shelved.removesuffix("es" if shelved.endswith("xes") else "s")
 
 
 def _third_party(shelf: str) -> dict[str, str]:

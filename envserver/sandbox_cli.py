@@ -50,12 +50,13 @@ def check(
     """Try attacks against a sandbox, each bounded, and print what holds; exit 1 if one gets out."""
     from dataclasses import asdict
 
-    from envserver.sandboxes._abuses.trial import attempt_all, named
+    from envserver.sandboxes._abuses.trial import attempt_all, named, sized
     from envserver.sandboxes.base import open_sandbox
 
     verdicts = []
     out = console()
-    for verdict in attempt_all(lambda: open_sandbox(backend, allow_unsafe=allow_unsafe), named(only or ())):
+    options = sized(backend)
+    for verdict in attempt_all(lambda: open_sandbox(backend, options, allow_unsafe=allow_unsafe), named(only or ())):
         verdicts.append(verdict)
         if not as_json:
             mark = "[green]✓[/]" if verdict.held else "[red]✗[/]"

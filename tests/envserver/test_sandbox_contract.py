@@ -202,7 +202,7 @@ def test_packages_are_shown_by_name_alone(name: str) -> None:
 def test_nothing_takes_another_backends_place() -> None:
     with pytest.raises(SandboxUnavailable, match="allow_unsafe"):
         open_sandbox("process")
-    with pytest.raises(plugins.NoSuchPlugin, match="did you mean 'namespace'"):
+    with pytest.raises(plugins.NoSuchPlugin, match="no sandbox is named 'namespaces'; did you mean 'namespace'"):
         open_sandbox("namespaces")
     with pytest.raises(BadInput, match="spair"):
         open_sandbox("namespace", {"spair": 3})

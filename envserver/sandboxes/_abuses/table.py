@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ LIMITS = Limits(
     files=256,
     processes=24,
 )
-SHORT = Limits(wall_s=1.0, cpu_s=6.0, processes=24)
-BURN = Limits(wall_s=20.0, cpu_s=1.0, processes=24)
+SHORT = replace(LIMITS, wall_s=1.0)
+BURN = replace(LIMITS, wall_s=20.0, cpu_s=1.0)
 LATE_S = 2.0
 """What a loaded machine gets beyond a limit before the limit counts as not kept."""
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from envserver.sandboxes._abuses.bait import laid_out
-from envserver.sandboxes._abuses.table import ABUSES, Abuse
-from envserver.sandboxes.base import BadInput, Sandbox, SandboxError
+from pydantic import JsonValue
 
-__all__ = ["Verdict", "attempt", "attempt_all", "named"]
+from envserver.sandboxes._abuses.bait import laid_out
+from envserver.sandboxes._abuses.table import ABUSES, LIMITS, Abuse
+from envserver.sandboxes.base import BadInput, Sandbox, SandboxError, load_backend
+
+__all__ = ["Verdict", "attempt", "attempt_all", "named", "sized"]
 
 THROUGH = b"THROUGH\n"
 """What a program writes last, so that one that broke is not taken for one that was held."""
@@ -40,6 +42,12 @@ def named(names: Iterable[str]) -> tuple[Abuse, ...]:
             hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
             raise BadInput(f"no attack is named '{name[:100]}'; {hint}")
     return tuple(known[name] for name in wanted)
+
+
+def sized(backend: str) -> dict[str, JsonValue]:
+    """Options of a backend that bounds some of a run's limits when it is opened."""
+    told = asdict(LIMITS)
+    return {name: told[name] for name in load_backend(backend).Config.model_fields if name in told}
 
 
 def attempt_all(opened: Callable[[], Sandbox], abuses: tuple[Abuse, ...] = ABUSES) -> Iterator[Verdict]:
@@ -72,6 +80,6 @@ def attempt(sandbox: Sandbox, abuse: Abuse, bait: dict[str, Any]) -> str:
 def _leave_secret(sandbox: Sandbox, secret: str) -> None:
     """A run and a file that hold the secret, so that whatever comes next may look for what they left."""
     sandbox.write("answers", secret.encode())
-    sandbox.run(["cat"], stdin=secret.encode())
+    sandbox.run(["cat"], stdin=secret.encode(), limits=LIMITS)
     source = f"import os, sys; os.unlink('answers'); print({secret!r}, sys.stdin.read())"
-    sandbox.run(python=source, stdin=secret.encode())
+    sandbox.run(python=source, stdin=secret.encode(), limits=LIMITS)

@@ -99,8 +99,8 @@ class Box:
         """See Sandbox.run."""
         job = {"arguments": arguments, "python": python, "environment": environment}
         with translated():
-            out, errors, cut, ran = self._line.run(job, stdin, asdict(limits))
-        return Ran(out, errors, cut=cut, enforced=self.enforced, **ran)
+            out, errors, ran = self._line.run(job, stdin, asdict(limits))
+        return Ran(out, errors, enforced=self.enforced, **ran)
 
     def write(self, path: str, data: bytes, executable: bool, limits: Limits) -> None:
         """See Sandbox.write."""

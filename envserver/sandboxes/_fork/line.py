@@ -41,10 +41,8 @@ class Line:
         link.settimeout(wait_s)
         self.enforced: dict[str, str] = self._answer()["enforced"]
 
-    def run(
-        self, job: dict[str, Any], stdin: bytes, limits: dict[str, Any]
-    ) -> tuple[bytes, bytes, bool, dict[str, Any]]:
-        """Output, errors, whether they were cut, and how the program ended."""
+    def run(self, job: dict[str, Any], stdin: bytes, limits: dict[str, Any]) -> tuple[bytes, bytes, dict[str, Any]]:
+        """Output, errors, and how the program ended."""
         asked = {name: value for name, value in limits.items() if name != "output_bytes"}
         with Spool(limits["output_bytes"]) as spool:
             given = [_sealed("job", json.dumps(job).encode()), _sealed("stdin", stdin)]
@@ -56,11 +54,11 @@ class Line:
             if not spool.fill(self._link, limits["wall_s"] + SLACK_S):
                 self._tell({"do": "kill"})
             self._link.settimeout(SLACK_S)
-            ran = self._answer()["ran"]
+            ran = {**self._answer()["ran"], "cut": spool.cut}
             spool.drain(SLACK_S)
             if spool.cut:  # whether it noticed the closed pipe before it was killed is chance
                 ran |= {"code": None, "signal": signal.SIGKILL.value}
-            return *spool.written(), spool.cut, ran
+            return *spool.written(), ran
 
     def write(self, path: str, data: bytes, executable: bool, disk_bytes: int, files: int) -> None:
         """Put a file there, or nothing."""

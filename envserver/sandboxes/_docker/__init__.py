@@ -1,0 +1,1 @@
+"""What the sandbox `docker` is made of, beside the fork server."""
