@@ -34,6 +34,7 @@ SLACK_S = 30.0
 """What an engine gets beyond a run's own time."""
 OURS = 3
 """Processes of a container that are not the program's: porter, keeper, and the run's that waits."""
+OURS_BYTES = 16 << 20
 _pools: dict[SandboxConfig, Pool] = {}
 _lock = threading.Lock()
 
@@ -47,9 +48,11 @@ class Docker(Sandbox):
         runtime: str | None = None
         """The engine's runtime, such as `runsc`; its default where none is named."""
         memory_bytes: Annotated[int, Field(ge=16 << 20)] = 256 << 20
-        """What a run may have at most."""
+        """What a run may have at most; files in memory count."""
         disk_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
-        """What the working directory holds, and the temporary one as much again."""
+        """What the working directory holds, and the temporary ones as much again."""
+        files: Annotated[int, Field(ge=1)] = 4096
+        """How many files each of them has."""
         processes: Annotated[int, Field(ge=1)] = 64
         """Processes and threads of any run."""
         spare: Annotated[int, Field(ge=0, le=16)] = 1
@@ -90,7 +93,9 @@ class Docker(Sandbox):
                 "read_only": True,
                 "runtime": config.runtime,
                 "security_opt": ["no-new-privileges"],
-                "tmpfs": {place: f"size={config.disk_bytes},{mode}" for place, mode in MOUNTS.items()},
+                "tmpfs": {
+                    place: f"size={config.disk_bytes},nr_inodes={config.files},{mode}" for place, mode in MOUNTS.items()
+                },
             }
             enforced = {
                 "user": "one in the container, not root",
@@ -105,8 +110,8 @@ class Docker(Sandbox):
         return docker.from_env(timeout=int(self._options.start_timeout_s) + 1).api
 
     def _all_memory(self, memory_bytes: int) -> int:
-        """Files in memory count as memory, and so do the processes that are not the program's."""
-        return memory_bytes + len(MOUNTS) * self._options.disk_bytes + (32 << 20)
+        """The processes that are not the program's want some, too."""
+        return memory_bytes + OURS_BYTES
 
     def _run(
         self, arguments: list[str], python: str | None, stdin: bytes, environment: dict[str, str], limits: Limits
@@ -128,9 +133,8 @@ class Docker(Sandbox):
         return Ran(data[:cut_at], data[cut_at:], enforced=self.enforced, **answer["ran"])
 
     def write(self, path: str, data: bytes, *, executable: bool = False) -> None:
-        told = {"path": path, "executable": executable, "disk_bytes": self._options.disk_bytes, "files": 0}
         with translated():
-            self._container.ask({"do": "write", **told}, data, SLACK_S)
+            self._container.ask({"do": "write", "path": path, "executable": executable}, data, SLACK_S)
 
     def read(self, path: str, *, limit_bytes: int = 1 << 20) -> bytes:
         with translated():

@@ -140,6 +140,14 @@ def test_a_file_that_does_not_fit_leaves_what_was_there(name: str) -> None:
         assert box.read("kept") == b"after"
 
 
+def test_a_disk_that_holds_more_than_a_run_allows_is_said_and_kept() -> None:
+    with opened("namespace", disk_bytes=100 << 20) as box:
+        box.write("big", bytes(80 << 20))
+        with pytest.raises(BadInput, match="the sandbox's files are more than 1048576 bytes"):
+            box.run(["true"], limits=Limits(disk_bytes=1 << 20))
+        assert box.run(["ls"], limits=Limits(disk_bytes=200 << 20)).out == "big\n"
+
+
 def test_output_beyond_the_limit_ends_the_program(box: Sandbox) -> None:
     ran = box.run(["sh", "-c", "printf 12345678; yes"], limits=Limits(output_bytes=10))
     assert (ran.stdout, ran.cut, ran.code, ran.signal) == (b"12345678y\n", True, None, 9)

@@ -44,7 +44,7 @@ STALE_S = 600.0
 STDOUT, STDERR = 1, 2
 PIECE = struct.Struct("!BxxxI")
 """Head of a piece of an attached stream: which one, and its length."""
-MOUNTS = {"/work": "mode=0755,uid=65534,gid=65534,exec", "/tmp": "mode=1777,exec"}
+MOUNTS = {"/work": "mode=0755,uid=65534,gid=65534,exec", "/tmp": "mode=1777,exec", "/dev/shm": "mode=1777"}
 
 
 class Container:
@@ -73,7 +73,7 @@ class Container:
             self._stream: socket.socket = getattr(held, "_sock", held)
             self._stream.settimeout(wait_s)
             api.start(self._id)
-            told = Told("docker", [], [], {}, {}, "", 0, enforced)
+            told = Told("docker", [], [], {}, {}, "", 0, 0, 0, enforced)
             self._send(json.dumps({"modules": _sources(), "told": asdict(told)}).encode() + b"\n")
             self.enforced: dict[str, str] = self._answer()[0]["enforced"]
         except BaseException:

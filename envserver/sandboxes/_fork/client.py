@@ -102,10 +102,10 @@ class Box:
             out, errors, ran = self._line.run(job, stdin, asdict(limits))
         return Ran(out, errors, enforced=self.enforced, **ran)
 
-    def write(self, path: str, data: bytes, executable: bool, limits: Limits) -> None:
+    def write(self, path: str, data: bytes, executable: bool) -> None:
         """See Sandbox.write."""
         with translated():
-            self._line.write(path, data, executable, limits.disk_bytes, limits.files)
+            self._line.write(path, data, executable)
 
     def read(self, path: str, limit_bytes: int) -> bytes:
         """See Sandbox.read."""

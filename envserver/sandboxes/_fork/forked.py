@@ -23,8 +23,10 @@ class Forked(Sandbox):
         """Installed distributions that programs can import, those they need among them; none by themselves."""
         spare: Annotated[int, Field(ge=0, le=64)] = 2
         """Sandboxes that are made before they are asked for, in each worker."""
-        disk_bytes: Annotated[int, Field(gt=0)] = 64 << 20
-        """What files written from outside may hold before a run's own limits are known."""
+        disk_bytes: Annotated[int, Field(gt=0, lt=1 << 62)] = Limits().disk_bytes
+        """What its files hold, until a run says otherwise."""
+        files: Annotated[int, Field(gt=0, lt=1 << 62)] = Limits().files
+        """How many there are, until a run says otherwise."""
 
     walls: ClassVar[Literal["namespace", "landlock"]]
 
@@ -44,6 +46,8 @@ class Forked(Sandbox):
             environment=shelter.environment("/work"),
             scratch=tempfile.gettempdir(),
             spare=config.spare,
+            disk_bytes=config.disk_bytes,
+            files=config.files,
         )
         self._box = self._opened()
 
@@ -58,7 +62,7 @@ class Forked(Sandbox):
         return self._box.run(arguments, python, stdin, environment, limits)
 
     def write(self, path: str, data: bytes, *, executable: bool = False) -> None:
-        self._box.write(path, data, executable, Limits())
+        self._box.write(path, data, executable)
 
     def read(self, path: str, *, limit_bytes: int = 1 << 20) -> bytes:
         return self._box.read(path, limit_bytes)

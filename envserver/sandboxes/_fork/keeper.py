@@ -91,7 +91,10 @@ class Keeper:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = self.walls.fork_run()
         if pid == 0:
-            program.stand(_alone(theirs), self.walls, self.directory)
+            try:
+                program.stand(_alone(theirs), self.walls, self.directory)
+            finally:
+                os._exit(1)  # whatever went wrong, there is one keeper
         theirs.close()
         self.ready = pid, ours
 
@@ -132,8 +135,7 @@ class Keeper:
                 self.prepare()
 
     def begin_write(self, asked: dict[str, Any]) -> int:
-        """Make room for a file; its descriptor."""
-        self.walls.resize(asked["disk_bytes"], asked["files"])
+        """The descriptor of a file that has no name yet."""
         if self.placing is not None:
             self.placing.discard()
         self.placing = tree.Placing(self.directory, tree.split(asked["path"]), asked["executable"])

@@ -60,9 +60,9 @@ class Line:
                 ran |= {"code": None, "signal": signal.SIGKILL.value}
             return *spool.written(), ran
 
-    def write(self, path: str, data: bytes, executable: bool, disk_bytes: int, files: int) -> None:
+    def write(self, path: str, data: bytes, executable: bool) -> None:
         """Put a file there, or nothing."""
-        self._tell({"do": "write", "path": path, "executable": executable, "disk_bytes": disk_bytes, "files": files})
+        self._tell({"do": "write", "path": path, "executable": executable})
         try:
             with open(self._file(), "wb", buffering=0) as out:
                 left = memoryview(data)

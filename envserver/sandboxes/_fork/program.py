@@ -32,8 +32,13 @@ STREAMS = {"stdin": "surrogateescape", "stdout": "surrogateescape", "stderr": "b
 
 def stand(link: socket.socket, walls: Walls, directory: str) -> NoReturn:
     """The life of a run, in the process that `fork_run` made: wait for the program and report how it ended."""
-    linux.die_with_parent()
-    program = os.fork()
+    try:
+        linux.die_with_parent()
+        walls.around_run()
+        program = os.fork()
+    except OSError as error:
+        link.send(json.dumps({"failed": str(error)}).encode())
+        os._exit(1)
     if program == 0:
         _become(link, walls, directory)
     while True:

@@ -41,7 +41,7 @@ class Rules(Walls):
         super().__init__(told)
         self.base = os.path.join(told.scratch, f"turnhalle-sandboxes-{os.getpid()}")
         self.directory = ""
-        self.size = (0, 0)
+        self.size = (told.disk_bytes, told.files)
         self.version = 0
 
     def around_all(self) -> None:

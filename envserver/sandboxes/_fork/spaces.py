@@ -24,7 +24,7 @@ class Spaces(Walls):
 
     def __init__(self, told: Told) -> None:
         super().__init__(told)
-        self.size = (0, 0)
+        self.size = (told.disk_bytes, told.files)
 
     def around_all(self) -> None:
         try:
@@ -51,7 +51,7 @@ class Spaces(Walls):
         linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWCGROUP)
         socket.sethostname("sandbox")
         linux.loopback_up()
-        root.mount_disk(1 << 20, 64)
+        root.mount_disk(*self.size)
         linux.set_dumpable(False)
         self.enforced |= {
             "host files": "a root of its own: system directories, read-only",
@@ -64,15 +64,17 @@ class Spaces(Walls):
 
     def resize(self, disk_bytes: int, files: int) -> None:
         if (disk_bytes, files) != self.size:
-            root.resize_disk(disk_bytes, files)
+            try:
+                root.resize_disk(disk_bytes, files)
+            except OSError:
+                raise OSError(f"the sandbox's files are more than {disk_bytes} bytes or {files} files") from None
             self.size = (disk_bytes, files)
 
     def fork_run(self) -> int:
-        pid = linux.fork_into(linux.CLONE_NEWPID | linux.CLONE_NEWNS | linux.CLONE_NEWIPC)
-        if pid == 0:
-            flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-            linux.mount("proc", "/proc", "proc", flags)
-        return pid
+        return linux.fork_into(linux.CLONE_NEWPID | linux.CLONE_NEWNS | linux.CLONE_NEWIPC)
+
+    def around_run(self) -> None:
+        linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
 
     def around_program(self) -> None:
         linux.drop_capabilities()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
 
 __all__ = ["Told", "Walls"]
 
@@ -28,7 +27,11 @@ class Told:
     """Directory of the host for working directories, where the walls have no disk of their own."""
     spare: int
     """Keepers that wait for a sandbox."""
-    extra: dict[str, Any] = field(default_factory=dict)
+    disk_bytes: int
+    files: int
+    """What a sandbox's files hold, and how many there are, until a run says otherwise."""
+    extra: dict[str, str] = field(default_factory=dict)
+    """What walls that stand already enforce."""
 
 
 class Walls(ABC):
@@ -63,6 +66,9 @@ class Walls(ABC):
     @abstractmethod
     def fork_run(self) -> int:
         """In the keeper: 0 in the process that a run's program is a child of."""
+
+    def around_run(self) -> None:  # noqa: B027
+        """In the process that `fork_run` made."""
 
     @abstractmethod
     def around_program(self) -> None:
