@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 from envserver.bench.report import Cell, Table, cores, percentile
+from envserver.plugins import NoSuchPlugin
 from envserver.sandboxes._fork.shelter import interpreter
 from envserver.sandboxes.base import Sandbox, SandboxError, backends, load_backend, open_sandbox
 
@@ -28,8 +29,8 @@ def measure(quick: bool) -> list[Table]:
     for name in backends():
         try:
             rows += _rows(name, repeats)
-        except SandboxError as error:
-            left_out.append(f"`{name}` is left out: {error}.")
+        except (SandboxError, NoSuchPlugin) as error:
+            left_out.append(f"Left out: {error}.")
     return [
         Table(
             "Sandboxes",

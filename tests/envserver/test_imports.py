@@ -8,12 +8,12 @@ import pytest
 
 # fmt: off
 HEAVY = (
-    "alembic", "fastapi", "gymnasium", "httpx", "jericho", "matplotlib", "numpy", "peft", "prometheus_client", "psutil",
-    "sqlalchemy", "starlette", "tensorboard", "textworld", "torch", "transformers", "uvicorn", "websockets",
+    "alembic", "docker", "fastapi", "gymnasium", "httpx", "jericho", "matplotlib", "numpy", "peft", "prometheus_client",
+    "psutil", "sqlalchemy", "starlette", "tensorboard", "textworld", "torch", "transformers", "uvicorn", "websockets",
 )
 # fmt: on
 COMMANDS = {
-    "envserver": ["", "serve", "list", "show", "tasks", "play", "check", "bench"],
+    "envserver": ["", "serve", "list", "show", "tasks", "play", "check", "bench", "sandbox"],
     "trainers": ["", "train", "sft", "eval", "replay", "plot", "config", "algorithms"],
     "skills_db": ["", "search", "show", "stats", "export", "import", "migrate", "serve", "path"],
 }
