@@ -19,7 +19,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -51,7 +51,8 @@ class Timing:
     what: str
     tokens: int
     wall_s: float
-    cpu_s: float
+    cpu_s: float | None
+    """None where processes of its own do the work."""
 
     @property
     def rate(self) -> float:
@@ -131,10 +132,9 @@ def table(title: str, unit: str, rows: Sequence[Timing]) -> str:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
-        wall, cpu = row.wall_s / rows[0].wall_s, row.cpu_s / rows[0].cpu_s
-        lines.append(
-            f"| {row.what} | {row.rate:,.0f} | {row.wall_s:.1f} | {row.cpu_s:.1f} | {wall:.1f} x | {cpu:.1f} x |"
-        )
+        ours, cpu, more = rows[0].cpu_s, row.cpu_s, row.wall_s / rows[0].wall_s
+        spent, over = (f"{cpu:.1f}", f"{cpu / ours:.1f} x") if cpu and ours else ("-", "-")
+        lines.append(f"| {row.what} | {row.rate:,.0f} | {row.wall_s:.1f} | {spent} | {more:.1f} x | {over} |")
     return "\n".join(lines)
 
 
@@ -228,7 +228,7 @@ def rollout_vllm(model: LlamaForCausalLM, sessions: int, turns: int) -> Timing:
             for prompt, answer in zip(prompts, engine.generate(asked, settings, use_tqdm=False), strict=True):
                 prompt += [*answer.outputs[0].token_ids, *ids(rng, SHOWN_TOKENS)]
 
-    return timed("vLLM on the same CPU", sessions * turns * ANSWER_TOKENS, play)
+    return replace(timed("vLLM on the same CPU", sessions * turns * ANSWER_TOKENS, play), cpu_s=None)
 
 
 def bench_batches(rows: int, turns: int) -> list[Batch]:
