@@ -20,7 +20,7 @@ from uuid import uuid4
 from agents.contexts.base import Context
 from agents.formats.base import Format
 from agents.policies.base import Policy
-from agents.types import ContextFull, Episode, History, Prompt, Reply, Resigned, StopReason, Turn
+from agents.types import ContextFull, Episode, History, Reply, Resigned, StopReason, SummariesSpent, Turn
 from envserver.errors import BadRequest, Forbidden, GymError, Unauthorized, UnknownEnv, UnknownTask
 from envserver.schema import Task
 
@@ -48,7 +48,7 @@ async def play(
     id: str | None = None,
     seed: int | None = None,
 ) -> Episode:
-    """Play one episode of at most `max_turns` turns.
+    """Play one episode of at most `max_turns` turns, summaries not counted.
 
     `id` names the episode and its session; None makes one. `seed` makes the policy's draws a function of it; None draws
     freely. Raises what is wrong with the program: UnknownEnv, UnknownTask, Unauthorized, Forbidden, and any error that
@@ -124,17 +124,21 @@ async def _turns(
 ) -> tuple[StopReason, str | None]:
     """Play turns into `history` until something stops them: why, and the sentence where that is an error."""
     result = history.opened.result
-    for _ in range(max_turns):
-        if result.over:
-            break
-        last = history.turns[-1] if history.turns else None
-        prompt: Prompt = await context.prompt(history)
+    left = max_turns
+    while left and not result.over:
         try:
-            move = await policy.act(prompt, last, history)
+            prompt = await context.prompt(history)
+            move = await policy.act(prompt, history.before(prompt), history)
         except ContextFull:
             return StopReason.MAX_TOKENS, None
+        except SummariesSpent:
+            return StopReason.MAX_SUMMARIES, None
         except Resigned:
             return StopReason.RESIGNED, None
+        if prompt.kind == "summary":
+            history.turns.append(Turn(prompt, move, Reply(None), None))
+            continue
+        left -= 1
         reply = format.parse(move.text, history)
         if reply.action is None:
             history.turns.append(Turn(prompt, move, reply, None))

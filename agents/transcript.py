@@ -56,7 +56,9 @@ def _credit(turn: Turn, advantage: float | None) -> str:
 def _said(turn: Turn) -> list[str]:
     text = turn.move.text.strip()
     lines = [f"> {line}" for line in text.split("\n")]
-    if turn.reply.action is None:
+    if turn.prompt.kind == "summary":
+        lines.append("(a summary)")
+    elif turn.reply.action is None:
         lines.append(f"! {turn.reply.complaint or 'no action'}")
     elif spoken(turn.reply.action) != text:
         lines.append(f"= {spoken(turn.reply.action)}")

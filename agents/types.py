@@ -24,16 +24,22 @@ __all__ = [
     "Sample",
     "Sampler",
     "StopReason",
+    "SummariesSpent",
     "Turn",
 ]
 
 
 class ContextFull(ValueError):
-    """Raised by a sampler when prompt and tokens do not fit its context; the episode stops with MAX_TOKENS."""
+    """Raised where a prompt does not fit: the model's context, or the working context; the episode stops with
+    MAX_TOKENS."""
 
 
 class Resigned(Exception):
     """Raised by a policy that has nothing more to play; the episode stops with RESIGNED."""
+
+
+class SummariesSpent(Exception):
+    """Raised by a context that is full and may ask for no summary; the episode stops with MAX_SUMMARIES."""
 
 
 class Message(TypedDict):
@@ -83,6 +89,8 @@ class Prompt:
     """Content hashes of the skills' versions that were shown."""
     generation: int = 0
     """Of the skills, when the prompt was made."""
+    drops_last: bool = False
+    """Whether the last turn is left out: then the prompt continues the turn before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,11 @@ class History:
     task: Task
     opened: Opened
     turns: list[Turn] = field(default_factory=list)
+
+    def before(self, prompt: Prompt) -> Turn | None:
+        """The turn that a prompt may continue."""
+        kept = self.turns[:-1] if prompt.drops_last else self.turns
+        return kept[-1] if kept else None
 
     @property
     def observation(self) -> Observation:

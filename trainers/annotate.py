@@ -59,10 +59,12 @@ async def retold(episode: Episode, notes: Notes, format: Rlvmr, context: Context
     history = History(episode.task, episode.opened)
     for turn, note in zip(episode.turns, notes, strict=True):
         action = turn.reply.action
-        prompt, last = await context.prompt(history), history.turns[-1] if history.turns else None
+        prompt = await context.prompt(history)
+        if "summary" in (prompt.kind, turn.prompt.kind):
+            raise ValueError("thoughts move the places of summaries; take another format, or another context")
         text = turn.move.text if action is None else format.tell(note.tag, note.words, action, history)
         reply = format.parse(text, history)
         if reply.action != action:
             raise ValueError(f"the thought {note.words[:80]!r} changes what is played")
-        history.turns.append(Turn(prompt, shown_move(text, prompt, last, chat), reply, turn.result))
+        history.turns.append(Turn(prompt, shown_move(text, prompt, history.before(prompt), chat), reply, turn.result))
     return replace(episode, turns=history.turns)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agents.types import Episode
 from envserver.client import Gym
 from envserver.schema import Task
+from trainers.compaction import compaction
 from trainers.conduct import conduct
 from trainers.display import Display
 from trainers.player import Player
@@ -65,6 +66,11 @@ class Evaluation:
         """Refused and repeated actions, tags, success by type of task."""
         return conduct([episode for found in self.episodes.values() for episode in found])
 
+    @property
+    def compaction(self) -> dict[str, float]:
+        """How often episodes were summed up, how that went, and what it saved; the share alone where none was."""
+        return compaction([episode for found in self.episodes.values() for episode in found])
+
     def metrics(self) -> dict[str, float]:
         """As a run logs them."""
         low, high = self.interval
@@ -75,7 +81,7 @@ class Evaluation:
             "eval/reward": self.reward,
             "eval/turns": self.turns,
             "eval/episodes": float(self.count),
-        } | {f"eval/{name}": value for name, value in self.conduct.items()}
+        } | {f"eval/{name}": value for name, value in (self.conduct | self.compaction).items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from trainers.evaluate import Evaluation, evaluate
 from trainers.models import load_model
 from trainers.parts import engine_for, library_for, shows_notes
 from trainers.player import Player
+from trainers.plugged import plugged
 from trainers.run import Checkpoint, Run, find_checkpoint
 from trainers.tasks import fetch_keys
 from trainers.worlds import worlds
@@ -32,17 +33,19 @@ async def examine(
     options: Mapping[str, Any],
     settings: Mapping[str, Any],
     display: Display,
+    context: Mapping[str, Any] | None = None,
     notes: bool | None = None,
 ) -> list[tuple[str, Evaluation]]:
     """Each checkpoint's label and evaluation; worlds, tasks and what `settings` (of EvalConfig) and `options` (of
     the environment) leave unsaid are the first run's.
 
-    A run whose context shows notes is played with its library as it is now, or without any; `notes` None is as the run
-    says. Raises BadConfig, GymError, StoreError,
-    ValueError.
+    `context` is put over each run's own context options, such as more summaries than it learned with. A run whose
+    context shows notes is played with its library as it is now, or without any; `notes` None is as the run says.
+    Raises BadConfig, GymError, StoreError, ValueError.
     """
     checkpoints = [find_checkpoint(path) for path in paths]
-    first = Run(checkpoints[0].run).config()
+    configs = [_seen_by(Run(checkpoint.run).config(), context or {}) for checkpoint in checkpoints]
+    first = configs[0]
     asked = EvalConfig.model_validate(first.eval.model_dump() | dict(settings))
     env = first.env.model_copy(update={"url": url or first.env.url, "options": first.env.options | dict(options)})
     split = split or env.eval_split
@@ -52,8 +55,7 @@ async def examine(
         async with worlds(env) as gym:
             keys = await fetch_keys(gym, name, split, limit=asked.tasks, options=env.options)
             tasks = [Task(env=name, key=key, options=env.options) for key in keys]
-            for checkpoint in checkpoints:
-                config = Run(checkpoint.run).config()
+            for checkpoint, config in zip(checkpoints, configs, strict=True):
                 with _store(config, notes) or nullcontext() as store:
                     player = _player(config, checkpoint, store)
                     try:
@@ -71,6 +73,14 @@ async def examine(
                         await player.engine.close()
                 found.append((f"{checkpoint.run.name}@{checkpoint.step}", result))
     return found
+
+
+def _seen_by(config: RunConfig, options: Mapping[str, Any]) -> RunConfig:
+    """The run with these options of its context. Raises BadConfig."""
+    if not options:
+        return config
+    read = plugged("agents.contexts", "Context")
+    return config.model_copy(update={"context": read(config.context.model_dump() | dict(options))})
 
 
 def _store(config: RunConfig, notes: bool | None) -> Store | None:

@@ -61,7 +61,12 @@ for _name, _unit, _meaning in (
     ("action/repeated_share", "share", "turns whose action was taken before in the episode while the same was shown"),
     ("tag/*", "share", "turns with this tag of reasoning, `none` among them; where the format has tags"),
     ("success_of/*", "share", "valid episodes of this type that solved their task; where the world names types"),
-    ("format/complaint_share", "share", "turns whose text could not be parsed into an action"),
+    ("format/complaint_share", "share", "turns, summaries not counted, whose text could not be parsed into an action"),
+    ("summary/episode_share", "share", "valid episodes in which the policy summed up"),
+    ("summary/count", "summaries", "mean summaries of a valid episode"),
+    ("summary/success", "share", "valid episodes with a summary that solved their task"),
+    ("summary/working_tokens", "tokens", "mean of the longest prompt with its answer that an episode held at once"),
+    ("summary/effective_tokens", "tokens", "mean length of an episode's stretches between summaries together"),
     ("sample/truncated_share", "share", "turns that were cut by `player.max_tokens`"),
     ("tokens/sampled", "tokens", "ids the policy sampled in this step"),
     (
@@ -153,6 +158,11 @@ for _name, _unit, _meaning in (
     ("action/repeated_share", "share", "held-out turns whose action was taken before while the same was shown"),
     ("tag/*", "share", "held-out turns with this tag of reasoning"),
     ("success_of/*", "share", "held-out episodes of this type that solved their task"),
+    ("summary/episode_share", "share", "held-out episodes in which the policy summed up"),
+    ("summary/count", "summaries", "mean summaries of a held-out episode"),
+    ("summary/success", "share", "held-out episodes with a summary that solved their task"),
+    ("summary/working_tokens", "tokens", "mean of the longest prompt with its answer that a held-out episode held"),
+    ("summary/effective_tokens", "tokens", "mean length of a held-out episode's stretches together"),
     ("time_s", "s", "wall time of the evaluation"),
 ):
     declare(f"eval/{_name}", _unit, _meaning)

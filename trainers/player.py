@@ -23,10 +23,13 @@ __all__ = ["Player", "seats"]
 OnEpisode = Callable[[Task, Episode], Awaitable[None] | None]
 
 
-def seats(config: RunConfig, library: Library | None = None) -> tuple[Format, Context]:
-    """The format and the context that a run names; the context asks `library` for notes where it shows any."""
+def seats(config: RunConfig, library: Library | None = None, chat: Chat | None = None) -> tuple[Format, Context]:
+    """The format and the context that a run names.
+
+    The context asks `library` for notes where it shows any, and `chat` how long a prompt is where it has to know.
+    """
     format: Format = build("agents.formats", "Format", config.format)
-    return format, build("agents.contexts", "Context", config.context, format=format, library=library)
+    return format, build("agents.contexts", "Context", config.context, format=format, library=library, chat=chat)
 
 
 class Player:
@@ -36,7 +39,7 @@ class Player:
         self.config = config
         self.chat = chat
         self.engine = engine
-        self.format, self.context = seats(config, library)
+        self.format, self.context = seats(config, library, chat)
 
     def policy(self, temperature: float) -> Policy:
         """The language model; temperature 0 is greedy."""

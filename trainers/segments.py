@@ -2,6 +2,7 @@
 
 Walk the turns. While the next prompt begins with exactly the ids so far, the segment grows; otherwise a new one begins.
 Windows, summaries and retrieval all fall out of that test, so no algorithm needs a trajectory type of its own.
+A turn that the next prompt drops (`Prompt.drops_last`) is in no segment: nothing that came after it has read it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ def segments(episode: Episode, advantages: Sequence[float]) -> list[Segment]:
         prompt_ids, sample = turn.move.prompt_ids, turn.move.sample
         if not prompt_ids or len(sample.ids) != len(sample.logprobs):
             raise ValueError(f"turn {index} carries no token ids with log-probabilities; it cannot be trained on")
+        if turn.prompt.drops_last and index:
+            _forget(out, index - 1)
         segment = out[-1] if out else None
         if segment is None or prompt_ids[: len(segment)] != segment.ids:
             segment = Segment()
@@ -66,3 +69,14 @@ def segments(episode: Episode, advantages: Sequence[float]) -> list[Segment]:
         segment.advantages += [advantage] * n
         segment.turns += [index] * n
     return out
+
+
+def _forget(out: list[Segment], turn: int) -> None:
+    """Take a segment's last turn out of it, with what was read since the turn before."""
+    segment = out[-1]
+    end = max((at + 1 for at, one in enumerate(segment.turns) if 0 <= one < turn), default=0)
+    if not end:
+        out.pop()
+        return
+    for column in (segment.ids, segment.mask, segment.logprobs, segment.advantages, segment.turns):
+        del column[end:]

@@ -79,7 +79,10 @@ def lessons(number: int, episode: Episode) -> list[Row]:
     """The rows of a demonstration; what the world did not accept is shown in them, and not sampled."""
     if not all(turn.move.sample.ids for turn in episode.turns):
         return []
-    right = [accepted(turn, before) for turn, before in zip(episode.turns, shown(episode), strict=True)]
+    right = [
+        turn.prompt.kind == "summary" or accepted(turn, before)
+        for turn, before in zip(episode.turns, shown(episode), strict=True)
+    ]
     found = [_imitated(segment, right) for segment in segments(episode, [1.0] * len(right))]
     return [Row(segment, episode=number, group=number, ret=1.0) for segment in found if any(segment.mask)]
 

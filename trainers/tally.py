@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from agents.types import Episode, StopReason
 from trainers.algorithms.base import Group, Metrics
+from trainers.compaction import compaction
 from trainers.conduct import conduct
 
 __all__ = ["Tally"]
@@ -67,9 +68,10 @@ class Tally:
                 "episode/failure_share": 1 - success,
                 "episode/turns": len(turns) / len(valid),
             }
-        found |= conduct(valid)
+        found |= conduct(valid) | compaction(valid)
         if turns:
-            found["format/complaint_share"] = _share(sum(turn.reply.action is None for turn in turns), len(turns))
+            acts = [turn for turn in turns if turn.prompt.kind == "act"]
+            found["format/complaint_share"] = _share(sum(turn.reply.action is None for turn in acts), len(acts))
             found["sample/truncated_share"] = _share(
                 sum(turn.move.sample.stop == "length" for turn in turns), len(turns)
             )

@@ -57,7 +57,7 @@ async def noted(
     library: Library | None = None,
 ) -> list[tuple[Episode, Notes]]:
     """The same with the notes of each episode; none where the format has no tags."""
-    format, context = seats(config, library)
+    format, context = seats(config, library, chat)
     found = await _played(_expert(config, format, chat), config, gym, tasks, "demonstrations", display, context)
     solved = [episode for episode in found if episode.success]
     if not solved:
@@ -88,9 +88,10 @@ async def corpus(config: RunConfig, gym: Gym, tasks: Sequence[Task], *, display:
 def _expert(config: RunConfig, format: Format, chat: Chat | None) -> Expert:
     """The world's expert, as fallible as the run asks for."""
     slips, detours = config.sft.slips, config.sft.detours
+    recap = getattr(config.context, "recap", "lines")
     if not slips and not detours:
-        return Expert(format=format, chat=chat)
-    return Fallible(Fallible.Config(slips=slips, detours=detours), format=format, chat=chat)
+        return Expert(Expert.Config(recap=recap), format=format, chat=chat)
+    return Fallible(Fallible.Config(recap=recap, slips=slips, detours=detours), format=format, chat=chat)
 
 
 async def _played(

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from agents.chat import Chat
 from agents.formats.base import Format
 from agents.library import Library
 from agents.types import History, Message, Prompt, Turn
@@ -31,24 +32,37 @@ class Context(ABC):
     shows_notes: ClassVar[bool] = False
     """Whether it asks a library."""
 
-    def __init__(self, config: ContextConfig | None = None, *, format: Format, library: Library | None = None) -> None:
+    def __init__(
+        self,
+        config: ContextConfig | None = None,
+        *,
+        format: Format,
+        library: Library | None = None,
+        chat: Chat | None = None,
+    ) -> None:
         self.config = config or self.Config()
         self.format = format
         self.library = library
         """Where a context that shows notes asks for them; None: there are none."""
+        self.chat = chat
+        """What turns prompts into the policy's tokens; None: there is no tokenizer yet, or none at all."""
 
     @abstractmethod
     async def prompt(self, history: History) -> Prompt:
         """What the policy sees next; `history` is read, never edited."""
 
+    def opening(self, history: History) -> list[Message]:
+        """What can be done here, and the first observation."""
+        opened = history.opened
+        return [
+            {"role": "system", "content": self.format.system(opened)},
+            {"role": "user", "content": self.format.show(opened.result.observation)},
+        ]
+
     def continued(self, history: History) -> list[Message]:
         """The previous prompt's messages, the answer, and what came of it; the opening where no turn was played."""
         if not history.turns:
-            opened = history.opened
-            return [
-                {"role": "system", "content": self.format.system(opened)},
-                {"role": "user", "content": self.format.show(opened.result.observation)},
-            ]
+            return self.opening(history)
         last = history.turns[-1]
         return [*last.prompt.messages, answered(last), {"role": "user", "content": self.came(last)}]
 

@@ -16,8 +16,8 @@ import re
 from pydantic import Field
 
 from agents.conduct import MOVES, SEARCHES, TAKES, accepted, names, said, verb
-from agents.policies.base import PolicyConfig, shown_move
-from agents.policies.expert import Expert
+from agents.policies.base import shown_move
+from agents.policies.expert import Expert, ExpertConfig
 from agents.types import History, Move, Prompt, Turn
 from envserver.schema import Action
 
@@ -26,7 +26,7 @@ __all__ = ["Fallible"]
 NUMBERED = re.compile(r"\b[a-z]+ [0-9]+\b")
 
 
-class FallibleConfig(PolicyConfig):
+class FallibleConfig(ExpertConfig):
     """How often."""
 
     slips: float = Field(default=0.1, ge=0, lt=1)
@@ -44,6 +44,8 @@ class Fallible(Expert):
     async def act(self, prompt: Prompt, last: Turn | None, history: History) -> Move:
         """The expert's next action, a detour or a slip."""
         move = await super().act(prompt, last, history)
+        if prompt.kind == "summary":
+            return move
         action = self.format.parse(move.text, history).action
         if action is None or action.tool is not None:
             return move

@@ -114,4 +114,4 @@ async def test_no_context_edits_the_history_or_keeps_a_state(name):
     assert first == second
     assert history == before
     assert vars(context.config) == state
-    assert set(vars(context)) == {"config", "format", "library"}
+    assert set(vars(context)) == {"config", "format", "library", "chat"}

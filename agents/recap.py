@@ -1,0 +1,52 @@
+"""What a demonstration writes where a summary is asked for, by rules from what was in sight. All of it is ours.
+
+    lines      the summary before, then a line for each answer: `answer -> what came of it`, none of them twice
+    greatest   the last thing that came back, its first number raised to the greatest first number of all, the summary
+               before included: for questions about the greatest of what is read, as in tooluse's `pages`
+
+Both say nothing that could not be read in the prompt they are an answer to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal
+
+from agents.types import History, Prompt, Turn
+
+__all__ = ["Rule", "recap"]
+
+Rule = Literal["lines", "greatest"]
+NUMBER = re.compile(r"-?\d+")
+
+
+def recap(rule: Rule, prompt: Prompt, history: History) -> str:
+    """The answer to a prompt of kind "summary"; tagged where the prompt asks for tags."""
+    seen = history.turns[:-1] if prompt.drops_last else history.turns
+    last = max((index for index, turn in enumerate(seen) if turn.prompt.kind == "summary"), default=-1)
+    before = seen[last].move.text.replace("<summary>", "").replace("</summary>", "").strip() if last >= 0 else ""
+    text = RULES[rule](before, seen[last + 1 :])
+    return f"<summary>{text}</summary>" if "<summary>" in prompt.messages[-1]["content"] else text
+
+
+def _lines(before: str, turns: list[Turn]) -> str:
+    told = [f"{_flat(turn.move.text)} -> {_came(turn)}" for turn in turns]
+    return "\n".join(dict.fromkeys([*before.splitlines(), *told]))
+
+
+def _greatest(before: str, turns: list[Turn]) -> str:
+    told = [text for text in (before, *map(_came, turns)) if text]
+    numbers = [int(found[0]) for text in told if (found := NUMBER.search(text))]
+    return NUMBER.sub(str(max(numbers)), told[-1], count=1) if numbers else "".join(told[-1:])
+
+
+RULES: dict[Rule, Callable[[str, list[Turn]], str]] = {"lines": _lines, "greatest": _greatest}
+
+
+def _came(turn: Turn) -> str:
+    return _flat(turn.reply.complaint if turn.result is None else turn.result.observation.text)
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
