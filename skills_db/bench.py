@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -24,8 +24,8 @@ from skills_db.embedders.hashing import Hashing
 from skills_db.errors import BadRecord
 from skills_db.experiences import Experiences, digest_of
 from skills_db.hybrid import Wanted, look
-from skills_db.models import Cluster, Experience
 from skills_db.neighbours import Candidates, nearest_experiences
+from skills_db.tables import CLUSTERS, EXPERIENCES
 from skills_db.types import NewExperience, Query
 from skills_db.vectors import Rows, pack_vector
 
@@ -53,9 +53,6 @@ _OF = {kind: words.split() for kind, words in _WORDS.items()}
 
 Made = tuple[Rows, Any, list[str]]
 """(S, D) vectors of the situations, (N,) which of them each experience is about, and their texts."""
-
-_CLUSTERS = cast(sa.Table, Cluster.__table__)
-_EXPERIENCES = cast(sa.Table, Experience.__table__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,7 @@ def run_bench(
 ) -> BenchReport:
     """Fill an empty library and measure. Raises BadRecord where there are experiences already."""
     with database.reading() as connection:
-        if connection.execute(sa.select(_EXPERIENCES.c.id).limit(1)).scalar() is not None:
+        if connection.execute(sa.select(EXPERIENCES.c.id).limit(1)).scalar() is not None:
             raise BadRecord(f"{database.where} holds experiences: name an empty database to fill with made-up ones")
     rng = np.random.default_rng(seed)
     embedder = Hashing()
@@ -168,7 +165,7 @@ def _measured(
     ]
     insert_s = sum(_timed(lambda: door.add(fresh[i : i + 100]))[0] for i in range(0, _INSERTED, 100))  # noqa: B023
     with database.reading() as connection:
-        clusters = connection.execute(sa.select(sa.func.count()).select_from(_CLUSTERS)).scalar_one()
+        clusters = connection.execute(sa.select(sa.func.count()).select_from(CLUSTERS)).scalar_one()
 
     def at(name: str, percent: int) -> float:
         return round(min(float(np.percentile(took[name], percent)) for took in rounds) * 1e3, 2)
@@ -193,7 +190,7 @@ def _measured(
     )
 
 
-_USED = Candidates(_EXPERIENCES.c.retired.is_(None))
+_USED = Candidates(EXPERIENCES.c.retired.is_(None))
 
 
 def _fill(database: Database, embedder: Embedder, rng: np.random.Generator, count: int) -> Made:
@@ -219,14 +216,14 @@ def _fill(database: Database, embedder: Embedder, rng: np.random.Generator, coun
         with database.writing() as connection:
             part = range(begin, min(len(first), begin + _ROWS))
             rows = [{**shared, "situation": first[i], "vector": packed[i]} for i in part]
-            insert = _CLUSTERS.insert().returning(_CLUSTERS.c.id, sort_by_parameter_order=True)
+            insert = CLUSTERS.insert().returning(CLUSTERS.c.id, sort_by_parameter_order=True)
             ids += connection.execute(insert, rows).scalars().all()
     for rows in _lessons(rng, of_N, texts):
         for row in rows:
             at = int(row.pop("at"))
             row |= {**shared, "vector": packed[at], "cluster": ids[cluster_of[at]]}
         with database.writing() as connection:
-            connection.execute(_EXPERIENCES.insert(), rows)
+            connection.execute(EXPERIENCES.insert(), rows)
     with database.writing() as connection:
         connection.execute(sa.text("ANALYZE"))
     return rows_SD, of_N, texts

@@ -15,7 +15,6 @@ import threading
 import weakref
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import sqlalchemy as sa
@@ -25,7 +24,7 @@ from skills_db.embedders.base import Embedder
 from skills_db.indexes.base import Ids, Index, Space, read_rows
 from skills_db.indexes.exact import Exact
 from skills_db.indexes.pgvector import Pgvector, has_extension
-from skills_db.models import Cluster
+from skills_db.tables import CLUSTERS
 from skills_db.vectors import Vector, pack_vector
 
 __all__ = ["DELTA", "INDEXES", "Clusters"]
@@ -33,8 +32,6 @@ __all__ = ["DELTA", "INDEXES", "Clusters"]
 DELTA = 0.85
 INDEXES = ("exact", "hnsw", "pgvector")
 _CANDIDATES = 8
-
-_CLUSTERS = cast(sa.Table, Cluster.__table__)
 
 Opened = weakref.WeakKeyDictionary[sa.Connection, dict[str, tuple[Index, Exact]]]
 
@@ -90,7 +87,7 @@ class Clusters:
             "vector": pack_vector(vector_D),
             "created": datetime.now(UTC),
         }
-        id = int(connection.execute(_CLUSTERS.insert().returning(_CLUSTERS.c.id), row).scalar_one())
+        id = int(connection.execute(CLUSTERS.insert().returning(CLUSTERS.c.id), row).scalar_one())
         taker = known if isinstance(known, Pgvector) else own
         taker.add(connection, np.array([id], np.int64), vector_D[None])
         return id
@@ -100,8 +97,8 @@ class Clusters:
         # A step a name: DISTINCT would look at every cluster.
         found: list[str] = []
         while True:
-            after = _CLUSTERS.c.env > found[-1] if found else sa.true()
-            query = sa.select(_CLUSTERS.c.env).where(after).order_by(_CLUSTERS.c.env).limit(1)
+            after = CLUSTERS.c.env > found[-1] if found else sa.true()
+            query = sa.select(CLUSTERS.c.env).where(after).order_by(CLUSTERS.c.env).limit(1)
             env = connection.execute(query).scalar()
             if env is None:
                 return found

@@ -7,7 +7,8 @@ sum of 1 / (60 + rank) over the rankings it stands in, ranks from 1.
   length in characters) without its rarity factor, since every entry has every word. Where more than `MOST_MATCHES` have
   them all, the newest of those are ranked; a query of more than `MOST_WORDS` words has no such ranking.
 * vector: cosine similarity of the query and the situation, the nearest of an environment's clusters.
-* cluster: the entries of the query's own cluster by score; none where no representative is as near as delta.
+* cluster: the entries of the query's own cluster, linked ones too, by score; none where no representative is as near
+  as delta.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 
 from skills_db.cluster import Clusters
 from skills_db.errors import BadRecord
 from skills_db.indexes.base import Ids
-from skills_db.models import Episode, Experience
 from skills_db.neighbours import RINGS, Candidates, nearest_experiences
 from skills_db.search import Terms, as_asked, matching_experiences, occurrences, snippet_of, terms
+from skills_db.tables import EPISODES, EXPERIENCES, LINKS
 from skills_db.vectors import Vector
 
 __all__ = [
@@ -54,12 +55,9 @@ LONGEST = 1000
 """So many are answered at most."""
 _K1, _B = 1.2, 0.75
 
-_EPISODES = cast(sa.Table, Episode.__table__)
-_EXPERIENCES = cast(sa.Table, Experience.__table__)
-
 _COLUMNS = ("id", "env", "kind", "level", "situation", "advice", "score", "shown", "created")
-_SHOWN = sa.select(*(_EXPERIENCES.c[name] for name in _COLUMNS)).where(
-    _EXPERIENCES.c.id.in_(sa.bindparam("ids", expanding=True))
+_SHOWN = sa.select(*(EXPERIENCES.c[name] for name in _COLUMNS)).where(
+    EXPERIENCES.c.id.in_(sa.bindparam("ids", expanding=True))
 )
 
 
@@ -82,13 +80,13 @@ class Wanted:
 
 
 _CONDITIONS: dict[str, sa.ColumnElement[bool]] = {
-    "env": _EXPERIENCES.c.env == sa.bindparam("env"),
-    "kind": _EXPERIENCES.c.kind == sa.bindparam("kind"),
-    "level": _EXPERIENCES.c.level == sa.bindparam("level"),
-    "run": _EXPERIENCES.c.episode.in_(sa.select(_EPISODES.c.id).where(_EPISODES.c.run == sa.bindparam("run"))),
-    "score_at_least": _EXPERIENCES.c.score >= sa.bindparam("score_at_least"),
-    "newer_than": _EXPERIENCES.c.created >= sa.bindparam("newer_than"),
-    "older_than": _EXPERIENCES.c.created < sa.bindparam("older_than"),
+    "env": EXPERIENCES.c.env == sa.bindparam("env"),
+    "kind": EXPERIENCES.c.kind == sa.bindparam("kind"),
+    "level": EXPERIENCES.c.level == sa.bindparam("level"),
+    "run": EXPERIENCES.c.episode.in_(sa.select(EPISODES.c.id).where(EPISODES.c.run == sa.bindparam("run"))),
+    "score_at_least": EXPERIENCES.c.score >= sa.bindparam("score_at_least"),
+    "newer_than": EXPERIENCES.c.created >= sa.bindparam("newer_than"),
+    "older_than": EXPERIENCES.c.created < sa.bindparam("older_than"),
 }
 """What each field of `Wanted` asks, its value bound by its name."""
 
@@ -187,14 +185,24 @@ class Statements:
 
 @functools.cache
 def _statements(dialect: str, given: frozenset[str]) -> Statements:
-    column = _EXPERIENCES.c
+    column = EXPERIENCES.c
     filters = [column.retired.is_(None), *(_CONDITIONS[name] for name in sorted(given))]
-    best = sa.select(column.id, column.score).where(column.cluster.in_(sa.bindparam("own", expanding=True)), *filters)
+    own: sa.BindParameter[Any] = sa.bindparam("own", expanding=True)
+    passing = sa.select(column.id, column.score).where(*filters)
+    linked = passing.join(LINKS, LINKS.c.experience == column.id).where(LINKS.c.cluster.in_(own))
+    # Each by itself first, so that those of a large cluster come from its index.
+    parts = (_by_score(part, column) for part in (passing.where(column.cluster.in_(own)), linked))
+    either = sa.union(*(sa.select(part.subquery()) for part in parts)).subquery()
     return Statements(
         text=matching_experiences(dialect).where(*filters).limit(MOST_MATCHES),
         vector=Candidates(*filters, column.embedder == sa.bindparam("embedder")),
-        cluster=best.order_by(column.score.desc(), column.id.desc()).limit(sa.bindparam("depth", type_=sa.Integer)),
+        cluster=_by_score(sa.select(either), either.c),
     )
+
+
+def _by_score(query: sa.Select[Any], columns: Any) -> sa.Select[Any]:
+    depth = sa.bindparam("depth", type_=sa.Integer)
+    return query.order_by(columns.score.desc(), columns.id.desc()).limit(depth)
 
 
 def _by_text(

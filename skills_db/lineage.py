@@ -5,8 +5,6 @@ An episode that is not kept here, as where a library travelled alone, is named a
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,12 +12,11 @@ import sqlalchemy as sa
 
 from skills_db.effect import Effect, effect_of, effects_of_experiences, effects_of_versions
 from skills_db.errors import UnknownRecord
-from skills_db.skill_folder import render
+from skills_db.skill_folder import diff
 from skills_db.skills import read_skills
-from skills_db.tables import EPISODES, EXPERIENCES, SKILLS, TURNS, USES, VERSIONS
-from skills_db.types import SkillVersionRow
+from skills_db.tables import CLUSTERS, EPISODES, EXPERIENCES, LINKS, SKILLS, TURNS, USES, VERSIONS
 
-__all__ = ["EntryLineage", "EpisodeLineage", "Origin", "Showing", "Shown", "Version", "read_lineage"]
+__all__ = ["EntryLineage", "EpisodeLineage", "Linked", "Origin", "Showing", "Shown", "Version", "read_lineage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +84,18 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Linked:
+    """A cluster elsewhere that a search has linked an experience to."""
+
+    cluster: int
+    situation: str
+    """Of the cluster's representative."""
+    similarity: float
+    """Cosine of the situation that was searched for and the experience's."""
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
 class EntryLineage:
     """All that is known of one experience or skill."""
 
@@ -101,6 +110,8 @@ class EntryLineage:
     taught_by: Origin | None
     merged_into: int | None
     merged: tuple[Part, ...]
+    links: tuple[Linked, ...]
+    """Of an experience, the first one first."""
     versions: tuple[Version, ...]
     """Of a skill, the first one first."""
     shown: int
@@ -192,6 +203,7 @@ def _of_experience(connection: sa.Connection, id: int, limit: int | None, confid
         taught_by=_origin(connection, row.episode, row.turn),
         merged_into=row.merged_into,
         merged=tuple(Part(part.id, part.advice, _origin(connection, part.episode, part.turn)) for part in parts),
+        links=_links(connection, id),
         versions=(),
         shown=_count(connection, mine),
         showings=_showings(connection, mine, limit),
@@ -220,7 +232,7 @@ def _of_skill(connection: sa.Connection, name: str, limit: int | None, confidenc
             in_use=each.version == skill.current,
             created=each.created,
             taught_by=_origin(connection, each.episode, each.turn),
-            diff=_diff(by_number.get(each.parent or 0), each),
+            diff=diff(by_number.get(each.parent or 0), each),
             effect=effects.get(ids[each.version]) or effect_of({}, {}, confidence),
         )
         for each in skill.versions
@@ -237,6 +249,7 @@ def _of_skill(connection: sa.Connection, name: str, limit: int | None, confidenc
         taught_by=versions[0].taught_by if versions else None,
         merged_into=None,
         merged=(),
+        links=(),
         versions=versions,
         shown=_count(connection, mine),
         showings=_showings(connection, mine, limit),
@@ -339,6 +352,13 @@ def _credits(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> tuple[i
     return int(count), mean
 
 
+def _links(connection: sa.Connection, experience: int) -> tuple[Linked, ...]:
+    query = sa.select(LINKS.c.cluster, CLUSTERS.c.situation, LINKS.c.similarity, LINKS.c.created)
+    query = query.join_from(LINKS, CLUSTERS, CLUSTERS.c.id == LINKS.c.cluster).where(LINKS.c.experience == experience)
+    rows = connection.execute(query.order_by(LINKS.c.created, LINKS.c.cluster))
+    return tuple(Linked(row.cluster, row.situation, row.similarity, row.created.isoformat()) for row in rows)
+
+
 def _showings(connection: sa.Connection, mine: sa.ColumnElement[bool], limit: int | None) -> tuple[Showing, ...]:
     columns = [EPISODES.c[name] for name in ("id", "run", "env", "key", "step", "reward", "success")]
     query = (
@@ -366,22 +386,3 @@ def _showings(connection: sa.Connection, mine: sa.ColumnElement[bool], limit: in
         )
         for row in connection.execute(query)
     )
-
-
-def _diff(before: SkillVersionRow | None, after: SkillVersionRow) -> str:
-    if before is None:
-        return ""
-    said = difflib.unified_diff(
-        render(before).splitlines(),
-        render(after).splitlines(),
-        f"version {before.version}",
-        f"version {after.version}",
-        lineterm="",
-    )
-    return "\n".join([*said, *_changed_files(before.files, after.files)])
-
-
-def _changed_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
-    words = {(True, False): "removed", (False, True): "added", (True, True): "changed"}
-    return [f"file {path} {words[path in before, path in after]}" for path in changed]

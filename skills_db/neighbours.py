@@ -8,7 +8,7 @@ and a common one is quick: how often it finds what a comparison with all would f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,10 @@ import sqlalchemy as sa
 
 from skills_db.cluster import Clusters
 from skills_db.indexes.base import Ids
-from skills_db.models import Experience
+from skills_db.tables import EXPERIENCES
 from skills_db.vectors import Vector, unpack_vectors
 
 __all__ = ["RINGS", "Candidates", "nearest_experiences"]
-
-_EXPERIENCES = cast(sa.Table, Experience.__table__)
 
 RINGS = (8, 32, 128)
 """How many clusters have been probed after each ring."""
@@ -44,7 +42,7 @@ class Candidates:
     """
 
     def __init__(self, *wanted: sa.ColumnElement[bool]) -> None:
-        column = _EXPERIENCES.c
+        column = EXPERIENCES.c
         query = sa.select(column.id, column.score, column.vector).where(*wanted)
         self.listed = query.where(column.cluster.in_(sa.bindparam("lists", expanding=True))).limit(_MOST_ROWS)
         self.all = (

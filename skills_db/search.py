@@ -99,7 +99,7 @@ def find(
     """What the words occur in, the best first, by each engine's own rank.
 
     `kind` is one of KINDS. With `env`, skills are those of that category and general ones; with `run`, experiences and
-    skills are those learned in the run's episodes. Skills that are retired are found where `retired` says so.
+    skills are those learned in the run's episodes. What is retired is found where `retired` says so.
     """
     wanted = terms(text)
     if not wanted or limit <= 0:
@@ -110,7 +110,7 @@ def find(
             continue
         match each:
             case "experience":
-                query = _experiences(env, run)
+                query = _experiences(env, run, retired)
             case "skill":
                 query = _skills(env, run, retired)
             case _:
@@ -164,14 +164,14 @@ def _turns(column: str, env: str | None, run: str | None) -> Query:
     return query if run is None else query.where(EPISODES.c.run == run)
 
 
-def _experiences(env: str | None, run: str | None) -> Query:
+def _experiences(env: str | None, run: str | None, retired: bool) -> Query:
     key = EXPERIENCES.c.kind.label("key")
     query = sa.select(EXPERIENCES.c.id, EXPERIENCES.c.turn.label("position"), EXPERIENCES.c.env, key, _LESSON)
     if env is not None:
         query = query.where(EXPERIENCES.c.env == env)
     if run is not None:
         query = query.where(EXPERIENCES.c.episode.in_(sa.select(EPISODES.c.id).where(EPISODES.c.run == run)))
-    return query
+    return query if retired else query.where(EXPERIENCES.c.retired.is_(None))
 
 
 def _skills(env: str | None, run: str | None, retired: bool) -> Query:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import difflib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from skills_db.errors import BadRecord
 from skills_db.skills import LIMIT_BYTES, check_name
 from skills_db.types import NewSkill, SkillRow, SkillVersionRow
 
-__all__ = ["find_folders", "parse", "read_folder", "render", "write_folders"]
+__all__ = ["diff", "find_folders", "parse", "read_folder", "render", "write_folders"]
 
 _FRONT_CHARS = 64 * 1024
 
@@ -99,6 +100,20 @@ def render(version: SkillVersionRow) -> str:
     return f"---\n{said}---\n\n{version.body.rstrip()}\n"
 
 
+def diff(before: SkillVersionRow | None, after: SkillVersionRow) -> str:
+    """What a version changed in another's SKILL.md, unified, and which files; empty where there was none before."""
+    if before is None:
+        return ""
+    said = difflib.unified_diff(
+        render(before).splitlines(),
+        render(after).splitlines(),
+        f"version {before.version}",
+        f"version {after.version}",
+        lineterm="",
+    )
+    return "\n".join([*said, *_changed_files(before.files, after.files)])
+
+
 def write_folders(directory: Path, skills: Sequence[SkillRow], *, replace: bool = False) -> None:
     """A folder for each skill's version in use, each put in its place at once.
 
@@ -167,3 +182,9 @@ def _files(folder: Path) -> dict[str, bytes]:
                     raise BadRecord(f"the files in {folder} are longer than {LIMIT_BYTES} bytes in all: leave some out")
                 found[path.relative_to(folder).as_posix()] = path.read_bytes()
     return found
+
+
+def _changed_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
+    words = {(True, False): "removed", (False, True): "added", (True, True): "changed"}
+    return [f"file {path} {words[path in before, path in after]}" for path in changed]

@@ -157,10 +157,20 @@ def retire_skill(connection: sa.Connection, name: str, *, back: bool = False) ->
 
 
 def read_skills(
-    connection: sa.Connection, name: str | None = None, *, category: str | None = None, retired: bool = True
+    connection: sa.Connection,
+    name: str | None = None,
+    *,
+    category: str | None = None,
+    retired: bool = True,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> list[SkillRow]:
     """Skills with all their versions, by name; without the retired ones where `retired` is false."""
-    query = sa.select(SKILLS).order_by(SKILLS.c.name)
+    # A locale of PostgreSQL's may pass over hyphens.
+    by_name: sa.ColumnElement[str] = SKILLS.c.name
+    if connection.dialect.name == "postgresql":
+        by_name = by_name.collate("C")
+    query = sa.select(SKILLS).order_by(by_name).limit(limit).offset(offset or None)
     if name is not None:
         query = query.where(SKILLS.c.name == name)
     if category is not None:
@@ -171,7 +181,8 @@ def read_skills(
     ids = {row.id for row in rows}
     versions: dict[int, list[Any]] = {}
     texts = sa.select(VERSIONS).order_by(VERSIONS.c.version)
-    for text in connection.execute(texts.where(VERSIONS.c.skill.in_(ids)) if name is not None else texts):
+    whole = name is None and limit is None
+    for text in connection.execute(texts if whole else texts.where(VERSIONS.c.skill.in_(ids))):
         versions.setdefault(text.skill, []).append(text)
     return [_skill_row(row, versions.get(row.id, [])) for row in rows]
 

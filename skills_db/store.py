@@ -332,10 +332,12 @@ class Store:
             raise UnknownRecord(f"no skill is named '{name}'")
         return found[0]
 
-    def skills(self, *, category: str | None = None, retired: bool = False) -> list[SkillRow]:
+    def skills(
+        self, *, category: str | None = None, retired: bool = False, limit: int | None = None, offset: int = 0
+    ) -> list[SkillRow]:
         """Skills with their versions, by name; with the retired ones where asked for."""
         with self._database.reading() as connection:
-            return _skills.read_skills(connection, category=category, retired=retired)
+            return _skills.read_skills(connection, category=category, retired=retired, limit=limit, offset=offset)
 
     def find_skills(
         self, text: str, *, category: str | None = None, retired: bool = False, limit: int = 10

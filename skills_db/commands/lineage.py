@@ -42,6 +42,8 @@ def _print_entry(found: EntryLineage) -> None:
         print(f"  retired {found.retired}{f' ({found.retired_why}{into})' if found.retired_why else ''}")
     for part in found.merged:
         print(f"  merged with {part.id}: {_line(part.advice)}{_taught(part.taught_by)}")
+    for link in found.links:
+        print(f"  linked since {link.created} to {_line(link.situation)} (cosine {link.similarity:.3f})")
     for version in found.versions:
         state = ", in use" if version.in_use else ""
         parent = f", from version {version.parent}" if version.parent else ""

@@ -22,7 +22,7 @@ def search(
     env: Env = None,
     kind: Annotated[str | None, typer.Option(help="observation, action, experience or skill.")] = None,
     run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
-    retired: Annotated[bool, typer.Option("--retired", help="Skills that are retired, too.")] = False,
+    retired: Annotated[bool, typer.Option("--retired", help="What is retired, too.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
     json_: Json = False,
     db: Url = None,

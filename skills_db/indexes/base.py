@@ -8,31 +8,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from skills_db.models import Cluster
+from skills_db.tables import CLUSTERS
 from skills_db.vectors import Rows, Vector, unpack_vectors
 
 __all__ = ["Ids", "Index", "Space", "read_rows"]
 
 Ids = npt.NDArray[np.int64]
 
-_CLUSTERS = cast(sa.Table, Cluster.__table__)
 _READ_ROWS = 8192
 
 # Made once: to put a statement together takes longer than to run it.
-_BOTH = sa.select(_CLUSTERS.c.id, _CLUSTERS.c.vector)
+_BOTH = sa.select(CLUSTERS.c.id, CLUSTERS.c.vector)
 _SINCE = (
-    _BOTH.where(_CLUSTERS.c.env == sa.bindparam("env"), _CLUSTERS.c.embedder == sa.bindparam("embedder"))
-    .where(_CLUSTERS.c.id > sa.bindparam("last"))
-    .order_by(_CLUSTERS.c.id)
+    _BOTH.where(CLUSTERS.c.env == sa.bindparam("env"), CLUSTERS.c.embedder == sa.bindparam("embedder"))
+    .where(CLUSTERS.c.id > sa.bindparam("last"))
+    .order_by(CLUSTERS.c.id)
     .limit(_READ_ROWS)
 )
-_NAMED = _BOTH.where(_CLUSTERS.c.id.in_(sa.bindparam("ids", expanding=True)))
+_NAMED = _BOTH.where(CLUSTERS.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)

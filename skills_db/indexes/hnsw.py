@@ -11,14 +11,14 @@ import contextlib
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from skills_db.indexes.base import Ids, Index, Space, read_rows
 from skills_db.indexes.exact import Exact
-from skills_db.models import Cluster
+from skills_db.tables import CLUSTERS
 from skills_db.vectors import Rows, Vector
 
 __all__ = ["Hnsw"]
@@ -28,8 +28,6 @@ _CONNECTIVITY, _EXPANSION_ADD, _EXPANSION_SEARCH = 24, 96, 128
 _WORTH_SAVING = 4096
 _SAME = 0.98
 """Cosine similarity of an int8 vector with its float32 original, at least."""
-
-_CLUSTERS = cast(sa.Table, Cluster.__table__)
 
 
 class Hnsw(Index):
@@ -107,7 +105,7 @@ class Hnsw(Index):
 
     def _is_of(self, connection: sa.Connection, graph: Any, last: int) -> bool:
         count = sa.select(sa.func.count()).where(
-            _CLUSTERS.c.env == self.space.env, _CLUSTERS.c.embedder == self.space.embedder, _CLUSTERS.c.id <= last
+            CLUSTERS.c.env == self.space.env, CLUSTERS.c.embedder == self.space.embedder, CLUSTERS.c.id <= last
         )
         if graph.ndim != self.space.dimensions or connection.execute(count).scalar_one() != len(graph):
             return False

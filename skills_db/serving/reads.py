@@ -136,7 +136,9 @@ def read_routes(desk: Desk, token: str | None) -> APIRouter:
         category: str | None = None, retired: bool = False, limit: Limit = 100, offset: Offset = 0
     ) -> Response:
         """Skills with their versions, by name; with the retired ones where asked for."""
-        return await desk.read(lambda store: store.skills(category=category, retired=retired)[offset : offset + limit])
+        return await desk.read(
+            lambda store: store.skills(category=category, retired=retired, limit=limit, offset=offset)
+        )
 
     @router.get("/v1/skills/{name}", response_model=SkillRow | SkillVersionRow, responses=refusals(404))
     async def skill(name: Name, version: Annotated[int | None, Query(ge=1, lt=1 << 31)] = None) -> Response:

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from skills_db.embedders.base import Embedder, EmbedderConfig
+from skills_db.lineage import EntryLineage
 from skills_db.links import LINKED
 from skills_db.models import Cluster, Link
 from skills_db.store import Store, open_store
@@ -72,6 +73,34 @@ def test_what_is_alike_elsewhere_is_linked_to_the_cluster_that_has_none(angles: 
     (hit,) = angles.search(Query("e", "5", 2, 0))
     assert (hit.advice, hit.match) == ("take it", "cluster")
     assert hit.distance == pytest.approx(1 - np.cos(np.radians(5)), abs=1e-3)
+
+
+def test_lineage_says_which_situations_an_experience_is_linked_to(angles: Store) -> None:
+    angles.add([WARNING, LESSON])
+    found(angles, 26)
+    lineage = angles.lineage("2")
+    assert isinstance(lineage, EntryLineage)
+    [link] = lineage.links
+    assert (link.cluster, link.situation) == (1, "0")
+    assert link.similarity == pytest.approx(np.cos(np.radians(29)), abs=1e-3)
+    of_its_own = angles.lineage("1")
+    assert isinstance(of_its_own, EntryLineage)
+    assert of_its_own.links == ()
+
+
+def test_what_is_linked_stands_in_the_clusters_ranking_of_a_search_with_reasons(angles: Store) -> None:
+    angles.add([WARNING, LESSON, replace(LESSON, advice="gone", score=0.9)])
+
+    def by_cluster() -> list[str]:
+        places = {hit.advice: {place.ranking: place for place in hit.places} for hit in angles.look("5")}
+        ranked = [(said["cluster"].rank, advice) for advice, said in places.items() if "cluster" in said]
+        return [advice for _, advice in sorted(ranked)]
+
+    assert by_cluster() == ["leave it"]
+    found(angles, 26)
+    assert by_cluster() == ["gone", "take it", "leave it"]  # of equal scores the newer first
+    angles.retire("experience", "3")
+    assert by_cluster() == ["take it", "leave it"]
 
 
 def test_a_linked_experience_stands_among_the_clusters_own_by_score(angles: Store) -> None:

@@ -156,6 +156,13 @@ def test_a_skill_is_found_by_the_version_in_use(filled: Store) -> None:
     assert places(filled, "breath") == {("skill", "dive", None)}
 
 
+def test_a_retired_experience_is_found_where_the_retired_are_asked_for(store: Store) -> None:
+    store.add([NewExperience("textworld", "A drawer.", "Pull.", "skill", 0.5)])
+    store.retire("experience", "1")
+    assert store.find("pull") == []
+    assert [hit.id for hit in store.find("pull", retired=True)] == ["1"]
+
+
 def test_skills_are_narrowed_by_env_and_run(filled: Store) -> None:
     filled.keep_skills(
         [

@@ -97,6 +97,16 @@ def test_of_writers_at_once_one_wins_and_the_others_are_told(url: str) -> None:
         assert len(store.skill("open-drawers").versions) == 2
 
 
+def test_skills_are_read_by_pages_in_one_order_on_both_engines(store: Store) -> None:
+    names = ["ab", "a-c", "a1", "a-b"]
+    store.keep_skills([replace(DRAWERS, name=name) for name in names])
+    store.edit_skill("a1", SkillEdit(body="Push."))
+    assert [skill.name for skill in store.skills()] == sorted(names) == ["a-b", "a-c", "a1", "ab"]
+    assert [(skill.name, skill.current) for skill in store.skills(limit=2, offset=1)] == [("a-c", 1), ("a1", 2)]
+    assert [skill.name for skill in store.skills(offset=3)] == ["ab"]
+    assert store.skills(limit=0) == store.skills(limit=1, offset=4) == []
+
+
 def test_a_retired_skill_is_put_away_and_taken_up_by_hand_or_by_an_edit(store: Store) -> None:
     store.add_skill(DRAWERS)
     assert store.retire("skill", "open-drawers")
