@@ -145,6 +145,7 @@ async def test_of_a_loser_warnings_are_asked_for(script: Script) -> None:
         json.dumps([{**GOOD[0], "turn": 0}]),
         json.dumps([{**GOOD[0], "turn": 6}]),
         json.dumps([{**GOOD[0], "turn": "soon"}]),
+        json.dumps([{**GOOD[0], "turn": float("inf")}]),
         json.dumps([{**GOOD[0], "level": "mistake"}]),
         json.dumps([{**GOOD[0], "advice": " "}]),
         json.dumps([{**GOOD[0], "advice": "x" * 201}]),

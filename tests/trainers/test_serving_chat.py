@@ -235,12 +235,12 @@ async def test_an_ended_session_is_in_memory_with_its_reward_and_begins_anew(ser
 
 
 async def test_a_token_guards_everything_but_health(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRAINER_TOKEN", "secret")
+    monkeypatch.setenv("TRAINER_TOKEN", "sesame é")
     async with serving(tmp_path) as service:
         assert (await service.http.get("/health")).status_code == 200
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer"}):
             answer = await service.http.post("/v1/chat/completions", json=BODY, headers=headers)
             assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
-        service.http.headers["Authorization"] = "Bearer secret"
+        service.http.headers.update({b"Authorization": "Bearer sesame é".encode()})
         assert await service.ask(HELLO)
-    assert "secret" not in (tmp_path / "tiny" / "config.json").read_text()
+    assert "sesame" not in (tmp_path / "tiny" / "config.json").read_text()

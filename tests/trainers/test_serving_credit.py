@@ -10,7 +10,7 @@ from by_hand import TASK
 from agents.types import Episode, Move, Prompt, Reply, Sample, StopReason, Turn
 from envserver.schema import Action
 from trainers.serving.credit import advantages, rated_rows
-from trainers.serving.judge import majority
+from trainers.serving.judge import _vote, majority
 
 
 def talk(*temperatures: float) -> Episode:
@@ -74,3 +74,18 @@ def test_a_prompt_that_does_not_continue_makes_a_row_of_its_own() -> None:
 )
 def test_the_majority_of_the_votes_counts_and_a_tie_is_unclear(votes: list[int], score: int) -> None:
     assert majority(votes) == score
+
+
+@pytest.mark.parametrize(
+    ("said", "vote"),
+    [
+        ("It helped.\nScore: 1.", 1),
+        ("**Score:** -1", -1),
+        ("Score: 1, I thought. Score: −1", -1),
+        ("Score: 0.5", 0),
+        ("Score: 10", 0),
+        ("It depends.", 0),
+    ],
+)
+def test_a_vote_is_the_last_score_of_a_text_with_a_full_stop_or_without(said: str, vote: int) -> None:
+    assert _vote(said) == vote

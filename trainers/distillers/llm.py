@@ -82,7 +82,7 @@ class Llm(Distiller):
         try:
             rows = _LIST.validate_json(text[start : end + 1] if 0 <= start < end else "")
             found = [(int(row["turn"]), str(row["level"]), " ".join(str(row["advice"]).split())) for row in rows]
-        except (ValidationError, KeyError, ValueError, TypeError, RecursionError):
+        except (ValidationError, KeyError, ValueError, TypeError, OverflowError, RecursionError):
             return None
         for turn, level, advice in found:
             fits = 0 < turn <= len(episode.turns) and level in LEVELS[kind]

@@ -174,7 +174,8 @@ async def _body(request: Request, limit_bytes: int) -> bytes:
 
 def _admits(request: Request, token: str) -> bool:
     kind, _, given = request.headers.get("authorization", "").partition(" ")
-    return kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+    # Latin-1 is how Starlette read the header; the token itself is UTF-8.
+    return kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
 
 
 def _failure(error: Exception) -> Refused:

@@ -23,7 +23,7 @@ _SYSTEM = (
     "unhelpful (-1), or whether that is unclear (0). Think briefly, then end with one line: Score: 1, Score: -1 or "
     "Score: 0."
 )
-_SCORE = re.compile(r"score\s*:?\s*\**\s*([+-]?[01])(?![\d.])", re.IGNORECASE)
+_SCORE = re.compile(r"score\s*:?\s*\**\s*([+-]?[01])(?!\.?\d)", re.IGNORECASE)
 _MOST_CHARS = 6000
 """Of each text that is shown to it."""
 
