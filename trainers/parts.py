@@ -49,7 +49,7 @@ from trainers.worlds import worlds
 if TYPE_CHECKING:
     from trainers.tally import Tally
 
-__all__ = ["Parts", "assembled", "beginning", "built_model", "engine_for", "library_for", "shows_notes"]
+__all__ = ["Parts", "assembled", "beginning", "built_model", "engine_for", "library_for", "shows_notes", "skills_of"]
 
 CORPUS_TASKS = (64, 512)
 """Tasks at least and at most whose transcripts a tokenizer is trained on; more tell it nothing."""
@@ -213,6 +213,7 @@ async def assembled(
             tokenizer=tokenizer,
         )
         library = library_for(config, memory.store, chat)
+        data = QueryData(library, config.skills.reading) if library is not None else None
         player = Player(config, chat, engine, library)
         log = MetricsLog(run.metrics, last_step=books.get("step"))
         stack.callback(log.close)
@@ -232,7 +233,7 @@ async def assembled(
             player=player,
             memory=memory,
             evolution=_evolution(config, memory.store, library, player, display),
-            skills=_skills(config, memory.store, library, player, display),
+            skills=skills_of(config, memory.store, data, player, display) if data is not None else None,
             log=log,
             board=board,
             alarms=Alarms(config.alarms),
@@ -269,13 +270,12 @@ def _evolution(
     return Evolution(config.memory, store, library, distiller, display.alarm)
 
 
-def _skills(
-    config: RunConfig, store: Store, library: Library | None, player: Player, display: Display
-) -> Skills | None:
-    if library is None or not config.skills.every:
+def skills_of(config: RunConfig, store: Store, data: QueryData, player: Player, display: Display) -> Skills | None:
+    """The skills of a run whose failures teach; else None."""
+    if not config.skills.every:
         return None
     evolver: Evolver = build("trainers.evolvers", "Evolver", config.skills.evolver, asking(player))
-    return Skills(config.skills, store, QueryData(library, config.skills.reading), evolver, display.alarm)
+    return Skills(config.skills, store, data, evolver, display.alarm)
 
 
 def engine_for(config: RunConfig, model: torch.nn.Module, chat: Chat) -> Engine:

@@ -31,11 +31,9 @@ from envserver.catalogue import env_name
 from trainers.algorithms.base import Algorithm
 from trainers.config import RunConfig
 from trainers.display import Display
-from trainers.evolve import asking
-from trainers.evolvers.base import Evolver
 from trainers.metrics import MetricsLog
 from trainers.models import context_tokens, load_model
-from trainers.parts import beginning, built_model, engine_for
+from trainers.parts import beginning, built_model, engine_for, skills_of
 from trainers.player import Player
 from trainers.plugged import BadConfig, build
 from trainers.query import QueryData
@@ -50,7 +48,6 @@ from trainers.serving.pupil import Pupil
 from trainers.serving.scheduler import Scheduler
 from trainers.serving.sessions import Sessions
 from trainers.serving.window import Clock, SystemClock, Window
-from trainers.skills import Skills
 from trainers.tasks import TaskPool, fetch_keys
 from trainers.worlds import worlds
 
@@ -148,7 +145,7 @@ async def assembled(config: RunConfig, *, display: Display, clock: Clock | None 
             algorithm=algorithm,
             data=data,
             books=state,
-            skills=_skills(config, memory, data, Player(config, chat, engine, library), display),
+            skills=skills_of(config, memory.store, data, Player(config, chat, engine, library), display),
             log=log,
             display=display,
             updates=books.get("step", 0),
@@ -253,10 +250,3 @@ def _algorithm(config: RunConfig, env: str) -> Algorithm:
             "credited by their rewards over the batch; choose another, such as cispo"
         )
     return algorithm
-
-
-def _skills(config: RunConfig, memory: Memory, data: QueryData, player: Player, display: Display) -> Skills | None:
-    if not config.skills.every:
-        return None
-    evolver: Evolver = build("trainers.evolvers", "Evolver", config.skills.evolver, asking(player))
-    return Skills(config.skills, memory.store, data, evolver, display.alarm)
