@@ -11,7 +11,7 @@ from envserver.schema import Observation, Opened, StepResult, Task
 
 FIELDS = {
     "Sample": ("ids", "logprobs", "stop", "temperature", "version"),
-    "Prompt": ("messages", "kind", "used"),
+    "Prompt": ("messages", "kind", "used", "skills", "generation", "drops_last"),
     "Move": ("prompt_ids", "sample", "text"),
     "Reply": ("action", "tag", "complaint"),
     "Turn": ("prompt", "move", "reply", "result"),

@@ -28,7 +28,7 @@ def test_a_refused_step_fails_the_bench(tmp_path):
     limited = launch(["null"], workers=1, max_steps=3, log=tmp_path / "log")
     with limited as server, pytest.raises(RuntimeError, match="frames were refused"):
         drive(Load(int(server.url.rpartition(":")[2]), sessions=2, seconds=0.3, opens=True))
-    with pytest.raises(RuntimeError, match="envserver.bench.load failed"):
+    with pytest.raises(RuntimeError, match=r"envserver\.bench\.load failed"):
         drive(Load(9, sessions=1, seconds=0.1, opens=True))
 
 

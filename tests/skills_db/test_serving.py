@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from served import HEADERS, TOKEN, served
+from library import HEADERS, TOKEN, served
 from test_store import an_episode
 
 from skills_db.cli import main

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from served import HEADERS, served
+from library import HEADERS, served
 from test_store import an_episode
 
 from skills_db.cli import main

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import schemathesis
 from attack import attack
-from served import HEADERS, served
+from library import HEADERS, served
 from test_serving_refusals import fill
 
 from skills_db.store import Store
