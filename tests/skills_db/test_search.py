@@ -210,7 +210,7 @@ def test_postgresql_answers_from_its_index(filled: Store) -> None:
             ("experience", "experiences_fts"),
             ("skill", "skills_fts"),
         ):
-            named = {"experience": search._experiences(None, None), "skill": search._skills(None, None, True)}
+            named = {"experience": search._experiences(None, None, True), "skill": search._skills(None, None, True)}
             base = named.get(kind, search._turns("action", None, None))
             query = search._rank_tsvector(base, kind, terms("locked drawer")).order_by(None)
             compiled = query.compile(connection.engine, compile_kwargs={"literal_binds": True})
