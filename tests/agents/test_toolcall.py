@@ -1,5 +1,7 @@
 """A call that is written is read back in both styles; what is no call is a complaint that says why."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +57,9 @@ def test_whatever_call_is_written_is_read_back(style, name, data):
     assert "\n" not in line
     read = of(style).parse(line, history()).action
     assert read is not None
-    assert spoken(read) == spoken(action)
+    assert read.tool == name
+    # As JSON, for Python holds 1, 1.0 and True for the same; the order of arguments says nothing.
+    assert json.dumps(read.arguments, sort_keys=True) == json.dumps(action.arguments, sort_keys=True)
 
 
 @pytest.mark.parametrize("style", STYLES)
