@@ -19,7 +19,7 @@ from trainers.config import RunConfig
 from trainers.display import Display
 from trainers.serving.serve_and_learn import Served, assembled
 
-__all__ = ["Hands", "Service", "config", "question", "serving"]
+__all__ = ["Hands", "Service", "batch", "config", "question", "serving"]
 
 
 class Hands:
@@ -116,3 +116,9 @@ async def serving(directory: Path, *pairs: str) -> AsyncIterator[Service]:
                 await served.scheduler.close()
                 server.should_exit = True
                 await listening
+
+
+async def batch(service: Service, *rewards: float) -> None:
+    """A session of one turn for each reward."""
+    for index, reward in enumerate(rewards):
+        await service.rated(f"s{index}", reward)

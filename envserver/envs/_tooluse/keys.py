@@ -6,15 +6,15 @@ A key has one spelling. A program belongs to one split by its content, so no two
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from random import Random
-from typing import overload
 from zlib import crc32
 
 from envserver import plugins
 from envserver.envs._tooluse.program import Program
+from envserver.numbered import LazyKeys
 
 __all__ = ["CALLS", "LEVELS", "SIZES", "MixedKeys", "ProgramKey", "belongs", "drawn", "families", "family", "parse"]
 
@@ -90,12 +90,12 @@ def belongs(content: str, split: str) -> bool:
     return crc32(content.encode()) % 12 in SHARES[split]
 
 
-class MixedKeys(Sequence[str]):
+class MixedKeys(LazyKeys):
     """The keys of one split, families by weight; every prefix is mixed as the whole is."""
 
     def __init__(self, weights: Mapping[str, int], calls: int, level: int, split: str) -> None:
         """Raises KeyError for a split that is not there."""
-        self.length = SIZES[split]
+        super().__init__(SIZES[split])
         self._tail = f"h{calls}-d{level}/{split}"
         taken = dict.fromkeys(weights, 0)
         self._round: list[str] = []
@@ -104,18 +104,6 @@ class MixedKeys(Sequence[str]):
             taken[name] += 1
             self._round.append(name)
 
-    def __len__(self) -> int:
-        return self.length
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        numbers = range(self.length)[index]
-        if isinstance(numbers, int):
-            return self._key(numbers)
-        return [self._key(number) for number in numbers]
-
-    def _key(self, number: int) -> str:
+    def key(self, number: int) -> str:
+        """The family whose turn it is, and its number."""
         return f"{self._round[number % len(self._round)]}/{self._tail}/{number:04d}"
