@@ -91,6 +91,26 @@ def test_search_finds_skills_of_an_environment_and_general_ones(db: Path, skills
     assert [hit["id"] for hit in json.loads(skills(*drawers, "--retired"))] == ["open-drawers"]
 
 
+def test_look_says_why_each_stands_where_it_does_and_filters(db: Path, skills: Skills) -> None:
+    skills("add", "Look for the key.", "--description", "When a drawer is locked.", "--skill", "open-drawers")
+    text = skills("look", "locked", "drawer")
+    assert "experience 1  textworld" in text
+    assert "(text 1: " in text
+    assert "skill open-drawers v1  general  (text 1: " in text
+    found = json.loads(skills("look", "locked drawer", "--json"))
+    assert {place["ranking"] for place in found["experiences"][0]["places"]} >= {"text", "vector"}
+    for filter in (
+        ["--env", "none"],
+        ["--score", "99"],
+        ["--older", "2020-01-01"],
+        ["--run", "none"],
+        ["--level", "x"],
+    ):
+        assert json.loads(skills("look", "locked drawer", *filter, "--json"))["experiences"] == [], filter
+    assert json.loads(skills("look", "locked drawer", "--newer", "2020-01-01", "--json"))["experiences"]
+    assert "say skill or failure" in skills("look", "x", "--kind", "dream", code=1)
+
+
 def test_show_an_episode_turn_by_turn_and_send_no_escape_to_the_terminal(db: Path, skills: Skills) -> None:
     text = skills("show", "abc")
     assert "[0] A locked drawer." in text

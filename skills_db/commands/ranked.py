@@ -1,0 +1,60 @@
+"""The command `skills look`: experiences and skills for a situation or for words, and why each stands where it does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from skills_db.command import Env, Json, Url, print_json, reading, safe
+
+if TYPE_CHECKING:
+    from skills_db.hybrid import Place
+
+__all__ = ["look"]
+
+Moment = Annotated[datetime | None, typer.Option(help="A day or a time, UTC.")]
+
+
+def look(
+    words: Annotated[list[str], typer.Argument(help="A situation, or words.")],
+    env: Env = None,
+    kind: Annotated[str | None, typer.Option(help="Only experiences of this kind: skill or failure.")] = None,
+    level: Annotated[str | None, typer.Option(help="Only experiences of this level.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only what this run's episodes taught.")] = None,
+    score: Annotated[float | None, typer.Option(help="Only experiences with this score or more.")] = None,
+    newer: Moment = None,
+    older: Moment = None,
+    category: Annotated[str | None, typer.Option(help="Only skills of this category.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="So many experiences at most, and skills.")] = 10,
+    json_: Json = False,
+    db: Url = None,
+) -> None:
+    """Look for experiences and skills by words, vectors and the situation's cluster, the best first."""
+    from skills_db.hybrid import Wanted
+
+    text = " ".join(words)
+    since, before = (moment and moment.replace(tzinfo=UTC) for moment in (newer, older))
+    wanted = Wanted(env, kind, level, run, score, since, before, limit)
+    with reading(db) as store:
+        experiences = store.look(text, wanted)
+        skills = store.find_skills(text, category=category, limit=limit)
+    if json_:
+        print_json({"experiences": experiences, "skills": skills})
+        return
+    for one in experiences:
+        print(f"experience {one.id}  {safe(one.env)} {one.kind}  score {one.score:.3g}  ({_why(one.places)})")
+        print(f"    {safe(one.snippet)}")
+    for skill in skills:
+        print(f"skill {safe(skill.skill)} v{skill.version}  {safe(skill.category)}  ({_why(skill.places)})")
+        print(f"    {safe(skill.snippet)}")
+    if not experiences and not skills:
+        print("nothing found", file=sys.stderr)
+
+
+def _why(places: Sequence[Place]) -> str:
+    """Where it stands in each ranking, and what that ranking is by."""
+    return ", ".join(f"{place.ranking} {place.rank}: {place.value:.3g}" for place in places)
