@@ -151,7 +151,7 @@ def test_a_search_waits_for_no_writer_and_links_the_next_time(angles: Store, url
             other._experiences.insert(connection, [replace(LESSON, situation="180")])
             began = time.monotonic()
             assert found(angles, 60, 1) == [("near", "vector")]
-            assert time.monotonic() - began < 5.0
+            assert time.monotonic() - began < 20.0
             assert links(angles) == []
         assert found(angles, 60, 1) == [("near", "vector")]
         assert found(angles, 60, 1) == [("near", "cluster")]
