@@ -1,0 +1,23 @@
+"""The larger of each number and zero."""
+
+import torch
+from torch import nn
+
+ROWS = 4096
+COLUMNS = 65536
+
+CPU = dict(ROWS=256, COLUMNS=2048)
+GPU = dict(ROWS=4096, COLUMNS=65536)
+
+
+class Model(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x)
+
+
+def get_inputs():
+    return [torch.randn(ROWS, COLUMNS)]
+
+
+def get_init_inputs():
+    return []
