@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import overload
+from zlib import crc32
 
-__all__ = ["LazyKeys", "NumberedKeys"]
+__all__ = ["SIZES", "LazyKeys", "MixedKeys", "NumberedKeys", "belongs"]
+
+SIZES = {"train": 10_000, "valid": 1_000, "test": 1_000}
+"""Tasks of each split of a world whose tasks are drawn."""
+SHARES = {"train": range(10), "valid": range(10, 11), "test": range(11, 12)}
+"""Of twelve parts of all that can be drawn, those of each split."""
+
+
+def belongs(content: str, split: str) -> bool:
+    """Whether what has this content is of a split. Raises KeyError for a split that is not there."""
+    return crc32(content.encode()) % 12 in SHARES[split]
 
 
 class LazyKeys(Sequence[str]):
@@ -41,3 +52,22 @@ class NumberedKeys(LazyKeys):
     def key(self, number: int) -> str:
         """The prefix and the number."""
         return f"{self.prefix}/{number:04d}"
+
+
+class MixedKeys(LazyKeys):
+    """`KIND/DIAL/SPLIT/0000` and on, kinds by weight; every prefix is mixed as the whole is."""
+
+    def __init__(self, weights: Mapping[str, int], dial: str, split: str) -> None:
+        """Raises KeyError for a split that is not there."""
+        super().__init__(SIZES[split])
+        self._tail = f"{dial}/{split}"
+        taken = dict.fromkeys(weights, 0)
+        self._round: list[str] = []
+        for _ in range(sum(weights.values())):
+            name = min(weights, key=lambda name: (taken[name] + 0.5) / weights[name])
+            taken[name] += 1
+            self._round.append(name)
+
+    def key(self, number: int) -> str:
+        """The kind whose turn it is, and its number."""
+        return f"{self._round[number % len(self._round)]}/{self._tail}/{number:04d}"

@@ -19,8 +19,9 @@ from envserver.calls import signature
 from envserver.core import Briefing, Env, EnvConfig, cut, going, lost, won
 from envserver.envs._tooluse.codegym import Folder, folder
 from envserver.envs._tooluse.foreign import Foreign
-from envserver.envs._tooluse.keys import CALLS, LEVELS, MixedKeys, drawn, families, family, parse
+from envserver.envs._tooluse.keys import CALLS, LEVELS, drawn, families, family, parse
 from envserver.envs._tooluse.program import Program
+from envserver.numbered import MixedKeys
 from envserver.sandboxes.base import DEFAULT
 from envserver.schema import Action, StepResult, Task
 
@@ -89,7 +90,7 @@ class Tooluse(Env):
         if config.source == "codegym":
             return _folder(config).keys(split)
         weights = config.families or dict.fromkeys(families(), 1)
-        return MixedKeys(weights, config.horizon, config.difficulty, split)
+        return MixedKeys(weights, f"h{config.horizon}-d{config.difficulty}", split)
 
     def reset(self, task: Task) -> StepResult:
         if task.key.startswith("codegym/"):

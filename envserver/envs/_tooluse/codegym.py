@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from envserver.envs._tooluse.keys import SIZES, belongs
+from envserver.numbered import SIZES, belongs
 
 __all__ = ["Folder", "ForeignTask", "folder"]
 

@@ -6,25 +6,20 @@ A key has one spelling. A program belongs to one split by its content, so no two
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from random import Random
-from zlib import crc32
 
 from envserver import plugins
 from envserver.envs._tooluse.program import Program
-from envserver.numbered import LazyKeys
+from envserver.numbered import SIZES, belongs
 
-__all__ = ["CALLS", "LEVELS", "SIZES", "MixedKeys", "ProgramKey", "belongs", "drawn", "families", "family", "parse"]
+__all__ = ["CALLS", "LEVELS", "ProgramKey", "drawn", "families", "family", "parse"]
 
 SHELF = "envserver.envs._tooluse.families"
 CALLS = (8, 100)
 """Shortest and longest plan."""
 LEVELS = 3
-SIZES = {"train": 10_000, "valid": 1_000, "test": 1_000}
-SHARES = {"train": range(10), "valid": range(10, 11), "test": range(11, 12)}
-"""Of twelve parts of all programs, those of each split."""
 ATTEMPTS = 2000
 
 KEY = re.compile(r"([a-z][a-z_]*)/h([1-9][0-9]{0,2})-d([1-9])/([a-z]+)/([0-9]{4})", re.ASCII)
@@ -83,27 +78,3 @@ def drawn(key: ProgramKey, seed: int) -> Program:
         if belongs(repr(vars(program)), key.split):
             return program
     raise RuntimeError(f"no program of {key} was found in {ATTEMPTS} draws; that is a fault of the family")
-
-
-def belongs(content: str, split: str) -> bool:
-    """Whether what has this content is of a split. Raises KeyError for a split that is not there."""
-    return crc32(content.encode()) % 12 in SHARES[split]
-
-
-class MixedKeys(LazyKeys):
-    """The keys of one split, families by weight; every prefix is mixed as the whole is."""
-
-    def __init__(self, weights: Mapping[str, int], calls: int, level: int, split: str) -> None:
-        """Raises KeyError for a split that is not there."""
-        super().__init__(SIZES[split])
-        self._tail = f"h{calls}-d{level}/{split}"
-        taken = dict.fromkeys(weights, 0)
-        self._round: list[str] = []
-        for _ in range(sum(weights.values())):
-            name = min(weights, key=lambda name: (taken[name] + 0.5) / weights[name])
-            taken[name] += 1
-            self._round.append(name)
-
-    def key(self, number: int) -> str:
-        """The family whose turn it is, and its number."""
-        return f"{self._round[number % len(self._round)]}/{self._tail}/{number:04d}"

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_h
 
 from pydantic import JsonValue
 
-from envserver.envs._tooluse.arguments import refusal
+from envserver.arguments import refusal
 from envserver.schema import ToolSpec
 
 __all__ = ["Call", "Program", "tool"]
