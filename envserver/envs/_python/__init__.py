@@ -1,0 +1,1 @@
+"""The problems behind `python`, and how they are judged."""
