@@ -129,7 +129,9 @@ async def gather(parts: Parts) -> tuple[list[Group], list[Episode], Metrics]:
         await parts.memory.keep(episode, split=parts.config.env.split, step=parts.step + 1)
 
     for attempt in range(algorithm.config.max_draws):
-        tasks = algorithm.choose(sampling.tasks_per_step - len(groups))
+        missing = sampling.tasks_per_step - len(groups)
+        tasks = algorithm.replace(missing) if attempt else algorithm.choose(missing)
+        tally.replaced += len(tasks) if attempt else 0
         with parts.display.bar(f"step {parts.step + 1}: playing", sampling.group_size * len(tasks)) as bar:
             played = await parts.player.collect(
                 parts.gym,
@@ -144,15 +146,15 @@ async def gather(parts: Parts) -> tuple[list[Group], list[Episode], Metrics]:
             if 2 * len(valid) < len(episodes):
                 tally.lose(episodes)
                 continue
-            group = Group(task, valid, [parts.shaped(episode) for episode in valid])
-            parts.pool.observe(task, group.returns)
+            group = Group(task, valid, await asyncio.gather(*map(parts.shaped, valid)))
+            algorithm.observe(group)
             admitted = algorithm.admit(group)
             tally.see(episodes, group, admitted=admitted)
             groups += [group] if admitted else []
         if len(groups) >= sampling.tasks_per_step:
             break
     parts.count(tally, BARREN_STEPS, Stalled)
-    return groups, tally.episodes, tally.metrics(time.monotonic() - started)
+    return groups, tally.episodes, tally.metrics(time.monotonic() - started) | algorithm.report()
 
 
 async def query_data(parts: Parts, groups: list[Group], played: Sequence[Episode]) -> tuple[list[Group], Metrics]:

@@ -98,11 +98,11 @@ class Parts:
         """A source of draws for this step and purpose, the same in a resumed run."""
         return random.Random("/".join(map(str, (self.config.seed, self.step, *purpose))))
 
-    def shaped(self, episode: Episode) -> list[float]:
+    async def shaped(self, episode: Episode) -> list[float]:
         """(T,) the episode's rewards after all shapers."""
         rewards = episode.rewards
         for shaper in self.shapers:
-            rewards = shaper.shape(episode, rewards)
+            rewards = await shaper.shaped(episode, rewards)
         return rewards
 
     def count(self, tally: Tally, limit: int, stalled: type[Exception]) -> None:
@@ -131,6 +131,7 @@ class Parts:
             "spent_s": self.spent_s,
             "memory_run": self.memory.run,
             "pool": self.pool.state_dict(),
+            "algorithm": self.algorithm.state_dict(),
             "skills": self.skills.data.state_dict() if self.skills is not None else None,
         }
 
@@ -157,6 +158,7 @@ class Parts:
         books = checkpoint.state()
         self.learner.load(checkpoint.path)
         self.pool.load_state_dict(books["pool"])
+        self.algorithm.load_state_dict(books.get("algorithm", {}))
         self.alarms.load_state_dict(books["alarms"])
         if self.skills is not None and (state := books.get("skills")) is not None:
             self.skills.data.load_state_dict(state)

@@ -21,6 +21,9 @@ from envserver import plugins
 
 __all__ = ["BadConfig", "build", "pick", "plugged", "sentence", "summaries"]
 
+EXTRAS = {"jsonschema": "prs", "sacrebleu": "prs"}
+"""What a plugin of ours imports that not every installation has, and the extra that brings it."""
+
 
 class BadConfig(ValueError):
     """Raised when a config cannot be used; one sentence that says what was wrong and what to do."""
@@ -29,7 +32,7 @@ class BadConfig(ValueError):
 def pick(shelf: str, kind: str, name: str) -> Any:
     """The class of plugin `name` on `shelf`; `kind` names the base class in `<shelf>.base`. Raises NoSuchPlugin."""
     base = getattr(importlib.import_module(f"{shelf}.base"), kind)
-    return plugins.load(shelf, name, base)
+    return plugins.load(shelf, name, base, extras=EXTRAS)
 
 
 def build(shelf: str, kind: str, config: BaseModel, *args: Any, **more: Any) -> Any:

@@ -26,6 +26,8 @@ class Tally:
     admitted: int = 0
     lost: int = 0
     refused: int = 0
+    replaced: int = 0
+    """Groups played in the place of others."""
 
     def lose(self, episodes: Sequence[Episode]) -> None:
         """A group of which more than half is invalid."""
@@ -51,6 +53,7 @@ class Tally:
             "group/count": self.admitted,
             "group/lost": self.lost,
             "group/refused": self.refused,
+            "group/replaced": self.replaced,
             "tokens/sampled": sampled,
             "tokens/prompt": sum(len(episode.turns[-1].move.prompt_ids) for episode in valid if episode.turns),
             "tokens/per_s": sampled / max(rollout_s, 1e-9),

@@ -7,7 +7,7 @@ unbroken one would have drawn.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,15 +51,26 @@ class _Tally:
     visits: int = 0
     mean: float = 0.0
     squares: float = 0.0
-    """Sum of squared deviations from the mean."""
+    """Sum of squared deviations from the mean, each by the weight of its visit."""
     best: float = float("-inf")
+    weight: float = 0.0
+    """Of the visits together: their number where none has faded."""
+
+    def __post_init__(self) -> None:
+        self.weight = self.weight or self.visits
 
     def add(self, value: float) -> None:
         self.visits += 1
+        self.weight += 1
         gap = value - self.mean
-        self.mean += gap / self.visits
+        self.mean += gap / self.weight
         self.squares += gap * (value - self.mean)
         self.best = max(self.best, value)
+
+    def fade(self, keep: float) -> None:
+        """What is known weighs less against what comes."""
+        self.weight *= keep
+        self.squares *= keep
 
 
 class TaskPool:
@@ -81,6 +92,8 @@ class TaskPool:
         self._order: list[int] = []
         """Indexes still to be drawn in this epoch, the next one last."""
         self._tallies: dict[str, _Tally] = {}
+        self._draws = 0
+        """Sources of draws that were given out."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -112,9 +125,26 @@ class TaskPool:
             chosen.append(self._order.pop())
         return [self.task(self.keys[index]) for index in chosen]
 
-    def observe(self, task: Task, returns: Sequence[float]) -> None:
-        """Take in the returns of one group of valid episodes."""
+    def rng(self) -> random.Random:
+        """The next source of draws; a resumed run's is the unbroken one's."""
+        self._draws += 1
+        return random.Random(f"{self._seed}/draw/{self._draws}")
+
+    def weighted(self, n: int, weights: Mapping[str, float]) -> list[Task]:
+        """At most n different tasks, drawn one after the other in proportion to their weights; 0 is never drawn."""
+        left = {key: weight for key, weight in weights.items() if weight > 0}
+        rng = self.rng()
+        chosen: list[str] = []
+        while left and len(chosen) < n:
+            [key] = rng.choices(list(left), list(left.values()))
+            chosen.append(key)
+            del left[key]
+        return [self.task(key) for key in chosen]
+
+    def observe(self, task: Task, returns: Sequence[float], *, keep: float = 1.0) -> None:
+        """Take in the returns of one group of valid episodes; earlier ones weigh `keep` of what they did."""
         tally = self._tallies.setdefault(task.key, _Tally())
+        tally.fade(keep)
         for value in returns:
             tally.add(value)
 
@@ -123,8 +153,12 @@ class TaskPool:
         tally = self._tallies.get(task.key)
         if tally is None or not tally.visits:
             return TaskStat(env=self.env, key=task.key, visits=0, mean=0.0, variance=0.0, best=0.0)
-        variance = tally.squares / tally.visits
+        variance = tally.squares / tally.weight
         return TaskStat(self.env, task.key, tally.visits, tally.mean, variance, tally.best)
+
+    def seen(self) -> list[TaskStat]:
+        """How every task has gone that was played."""
+        return [self.stats(self.task(key)) for key in self._tallies]
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs, as plain JSON."""
@@ -134,7 +168,8 @@ class TaskPool:
             "seed": self._seed,
             "epoch": self._epoch,
             "order": list(self._order),
-            "tallies": {key: [t.visits, t.mean, t.squares, t.best] for key, t in self._tallies.items()},
+            "draws": self._draws,
+            "tallies": {key: [t.visits, t.mean, t.squares, t.best, t.weight] for key, t in self._tallies.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -145,4 +180,5 @@ class TaskPool:
                 f"'{self.env}'; resume with the same [env]"
             )
         self._seed, self._epoch, self._order = state["seed"], state["epoch"], list(state["order"])
+        self._draws = state.get("draws", 0)
         self._tallies = {key: _Tally(*values) for key, values in state["tallies"].items()}

@@ -9,12 +9,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from envserver.core import Env, EnvConfig, cut, going, lost, won
-from envserver.numbered import NumberedKeys
+from envserver.numbered import LazyKeys
 from envserver.schema import Action, StepResult, Task
 
 __all__ = ["Keydoor"]
@@ -29,8 +29,17 @@ class KeydoorConfig(EnvConfig):
 
     doors: int = Field(default=3, ge=2, le=len(COLOURS))
     """Doors, and as many keys, in the rooms that are listed; a key names its own number."""
+    mixture: tuple[Annotated[int, Field(ge=2, le=len(COLOURS))], ...] = ()
+    """Numbers of doors whose rooms are listed in turn, in the place of `doors`: a small set of easy and hard ones."""
     max_steps: int = Field(default=8, ge=4, le=1000)
     """Steps after which the episode is cut; the longest room needs 4."""
+
+    @field_validator("mixture")
+    @classmethod
+    def _differ(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"each number of doors stands once in it, not {list(value)}")
+        return value
 
 
 class Keydoor(Env):
@@ -48,7 +57,7 @@ class Keydoor(Env):
     @classmethod
     def tasks(cls, config: EnvConfig, split: str) -> Sequence[str]:
         assert isinstance(config, KeydoorConfig)
-        return NumberedKeys(f"doors-{config.doors}/{split}", SIZES[split])
+        return _Rooms(config.mixture or (config.doors,), split)
 
     def reset(self, task: Task) -> StepResult:
         match = KEY.fullmatch(task.key)
@@ -126,3 +135,17 @@ class Keydoor(Env):
                 seen.append("The chest is shut.")
         seen.append(f"You hold {f'the {self.held} key' if self.held else 'nothing'}.")
         return going(" ".join(seen), choices=self._choices())
+
+
+class _Rooms(LazyKeys):
+    """Rooms of these numbers of doors, one of each in turn."""
+
+    def __init__(self, doors: Sequence[int], split: str) -> None:
+        super().__init__(SIZES[split] * len(doors))
+        self.doors = doors
+        self.split = split
+
+    def key(self, number: int) -> str:
+        """The key at a place from 0."""
+        room, turn = divmod(number, len(self.doors))
+        return f"doors-{self.doors[turn]}/{self.split}/{room:04d}"

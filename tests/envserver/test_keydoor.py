@@ -96,6 +96,14 @@ def test_there_are_ten_thousand_lazy_training_keys():
         keys[10_000]
 
 
+def test_a_mixture_lists_rooms_of_each_number_of_doors_in_turn():
+    keys = Keydoor.tasks(Keydoor.Config(mixture=(2, 8)), "valid")
+    assert list(keys[:3]) == ["doors-2/valid/0000", "doors-8/valid/0000", "doors-2/valid/0001"]
+    assert (len(keys), keys[-1]) == (2_000, "doors-8/valid/0999")
+    with pytest.raises(ValueError, match="stands once in it"):
+        Keydoor.Config(mixture=(2, 2))
+
+
 def test_null_shows_785_bytes_and_20_choices_until_its_limit():
     world = Null(Null.Config(max_steps=3))
     shown = [world.reset(Task(env="null", key="null/train/0")), *(world.step(Action(text="x")) for _ in range(3))]

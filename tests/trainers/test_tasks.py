@@ -82,6 +82,22 @@ def test_the_first_tasks_are_a_random_choice_that_drawing_does_not_disturb() -> 
     assert any(int(b) != int(a) + 1 for a, b in pairwise(before))
 
 
+def test_a_weighted_draw_holds_no_task_twice_and_none_without_weight() -> None:
+    pool = TaskPool("e", KEYS, seed=3)
+    weights = {"k1": 2.0, "k2": 1.0, "k3": 0.0}
+    first = [tuple(task.key for task in pool.weighted(1, weights)) for _ in range(300)]
+    assert first.count(("k1",)) / 300 == pytest.approx(2 / 3, abs=0.1)
+    assert sorted(task.key for task in pool.weighted(5, weights)) == ["k1", "k2"]
+    assert pool.weighted(2, {}) == []
+
+
+def test_a_restored_pool_gives_out_the_same_draws() -> None:
+    pool, other = TaskPool("e", KEYS, seed=2), TaskPool("e", KEYS, seed=99)
+    pool.rng()
+    other.load_state_dict(json.loads(json.dumps(pool.state_dict())))
+    assert pool.rng().random() == other.rng().random() != pool.rng().random()
+
+
 @pytest.mark.parametrize("keys", [[], ["a", "a"]])
 def test_a_pool_needs_keys_that_differ(keys: list[str]) -> None:
     with pytest.raises(ValueError, match="key"):

@@ -1,7 +1,7 @@
 """An algorithm: hooks with GRPO's answer as default; a paper's file overrides only what the paper changes.
 
-A step of the loop: `choose` tasks, play them, `admit` groups, `advantages` of the admitted ones, rows in minibatches,
-`prepare` once over all of them, then `update` once a minibatch and epoch.
+A step of the loop: `choose` tasks, play them, `observe` and `admit` groups, `replace` those not admitted, `advantages`
+of the admitted ones, rows in minibatches, `prepare` once over all of them, then `update` once a minibatch and epoch.
 
 A *sequence* is an episode: all its sampled tokens, over all its rows. So group statistics, sequence means and sequence
 ratios are the same whether a context keeps an episode in one row or cuts it into many.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -152,6 +152,25 @@ class Algorithm:
     def choose(self, n: int) -> list[Task]:
         """The next n tasks to play: uniform, without repeats while there are enough."""
         return self.pool.draw(n)
+
+    def replace(self, n: int) -> list[Task]:
+        """n tasks to play in the same step in the place of groups that were lost or not admitted."""
+        return self.choose(n)
+
+    def observe(self, group: Group) -> None:
+        """Take in how a group went: each that was played and not lost, once, before `admit` is asked."""
+        self.pool.observe(group.task, group.returns)
+
+    def report(self) -> Metrics:
+        """What a run logs of how the step's tasks were chosen, asked once when all are played."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs beside the pool and the learner, as plain JSON."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
 
     def admit(self, group: Group) -> bool:
         """Whether a finished group is trained on."""

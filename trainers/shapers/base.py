@@ -32,3 +32,7 @@ class Shaper(ABC):
     @abstractmethod
     def shape(self, episode: Episode, rewards: list[float]) -> list[float]:
         """(T,) -> (T,): the reward of each turn."""
+
+    async def shaped(self, episode: Episode, rewards: list[float]) -> list[float]:
+        """(T,) -> (T,): the same, for a shaper that has to ask somebody first."""
+        return self.shape(episode, rewards)
