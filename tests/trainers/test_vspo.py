@@ -1,13 +1,16 @@
 """Value of tasks, groups that are replaced by it, and advantages that are damped: worked out by hand."""
 
 import json
+from pathlib import Path
 
 import pytest
+import runs
 from by_hand import episode
 
 from envserver.schema import Task
 from trainers.algorithms.base import Group
 from trainers.algorithms.vspo import Vspo
+from trainers.loop import train
 from trainers.tasks import TaskPool
 
 
@@ -146,3 +149,16 @@ def test_a_resumed_one_draws_and_damps_as_the_unbroken_one():
 def test_the_constants_are_the_papers():
     config = Vspo.Config()
     assert (config.kl, config.clip_low, config.clip_high, config.max_draws) == (0.001, 0.2, 0.2, 2)
+
+
+async def test_a_run_replaces_what_has_no_spread_and_keeps_its_books(gym_url: str, tmp_path: Path) -> None:
+    # A model from nothing earns nothing: both groups are refused, both replacements too, and nothing is learned.
+    config = runs.config(tmp_path, gym_url, "steps=1", "eval.every=0", "checkpoint.every=1", "algorithm=vspo")
+    await train(config)
+    run = await train(config.model_copy(update={"steps": 2}), resume=True)
+    for row in runs.rows(run)[1:]:
+        assert (row["group/replaced"], row["group/refused"], row["group/count"]) == (2, 4, 0)
+        assert (row["task/valued"], row["task/open"]) == (0, 0)
+    books = run.checkpoints()[-1].state()
+    assert books["algorithm"] == {"step": 2, "drawn": {}}
+    assert sum(tally[0] for tally in books["pool"]["tallies"].values()) == runs.rows(run)[-1]["episode/total"] == 24
