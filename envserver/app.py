@@ -26,6 +26,7 @@ from envserver.door import Door, refusal
 from envserver.errors import BadRequest, GymError
 from envserver.foundry import Foundry
 from envserver.lane import WEBSOCKET
+from envserver.ledger import Ledger
 from envserver.mounts import Mounts
 from envserver.schema import (
     Action,
@@ -104,23 +105,27 @@ class StrictRoute(APIRoute):
 
 
 def create_app(config: ServerConfig, mounts: Mounts | None = None) -> FastAPI:
-    """The application, which closes `mounts` at its end. Raises NoSuchPlugin for an environment that is not there."""
+    """The application, which closes `mounts` at its end. Raises NoSuchPlugin for what is not there, and BadLedger."""
     mounts = mounts or Mounts()
     specs = catalogue.specs(config.envs)
     options = catalogue.env_options(config.env_options, specs)
+    ledger = Ledger(config.ledger) if config.ledger is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         nursery = Nursery(specs, options, config.max_steps)
         inline, processes = Inline(nursery), Processes(nursery, config)
         foundry = Foundry(processes, nursery, processes=processes.size, timeout_s=config.open_timeout_s)
-        sessions = Sessions(config, nursery, inline, foundry)
+        sessions = Sessions(config, nursery, inline, foundry, ledger)
         app.state.nursery, app.state.processes, app.state.sessions = nursery, processes, sessions
         app.state.verbs = Verbs(sessions, config)
         nursery.start()
         processes.start()
         foundry.start()
         sessions.start()
+        if ledger is not None:
+            # Whoever was playing asks again at once, and a session is taken up only where its world is known.
+            await nursery.cards()
         try:
             yield
         finally:
@@ -281,7 +286,7 @@ def serve(config: ServerConfig) -> None:
     """Serve until SIGTERM or SIGINT; no worker outlives this.
 
     Prints the URL once it listens, and writes it to `port_file`. Raises NoSuchPlugin for an environment or a mount that
-    is not there, what a mount raises, Unserved where the address is taken or the file cannot be written.
+    is not there, what a mount raises, BadLedger, Unserved where the address is taken or the file cannot be written.
     """
     mounts = Mounts(config.mounted(), config.token.get_secret_value() if config.token else None)
     try:

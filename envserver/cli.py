@@ -77,6 +77,7 @@ def serve(
     memory: Annotated[
         str | None, typer.Option(metavar="URL", help="Serve this memory, too, under /memory; see `skills serve`.")
     ] = None,
+    ledger: Annotated[Path | None, typer.Option(help="Directory that keeps sessions over a crash.")] = None,
     lease_s: Annotated[float | None, typer.Option(help="Silence after which a session is reaped.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once.")] = None,
     port_file: Annotated[Path | None, typer.Option(help="Where to write the URL once the server listens.")] = None,
@@ -94,6 +95,7 @@ def serve(
         expert=expert,
         token=token,
         memory=memory,
+        ledger=ledger,
         lease_s=lease_s,
         max_sessions=max_sessions,
         port_file=port_file,

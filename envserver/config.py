@@ -49,6 +49,9 @@ class ServerConfig(BaseModel):
     """Bearer token that guards everything but /health."""
     memory: Annotated[SecretStr, Field(min_length=1)] | None = None
     """URL of a memory to serve under /memory: the setting of the mount of this name."""
+    ledger: Path | None = None
+    """Directory in which sessions are written down, so that this server after a crash, or another beside it, goes on
+    with them; only those of deterministic worlds."""
     mounts: dict[str, SecretStr] = {}
     """What else to serve, and what each is told: entry points of the group `envserver.mounts`."""
     max_sessions: Count = 4096

@@ -33,6 +33,7 @@ class Counts:
         "outcomes",
         "reaped",
         "rebuilt",
+        "recalled",
         "refused",
         "repeated",
         "steps",
@@ -40,7 +41,8 @@ class Counts:
     )
 
     def __init__(self) -> None:
-        self.opened = self.forked = self.steps = self.repeated = self.rebuilt = self.reaped = self.refused = 0
+        self.opened = self.forked = self.steps = self.repeated = self.reaped = self.refused = 0
+        self.rebuilt = self.recalled = 0
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.buckets = [0] * (len(BUCKETS_S) + 1)
         self.waited_s = 0.0
@@ -61,12 +63,14 @@ class _Snapshot(Collector):
         self.processes = processes
 
     def collect(self) -> Iterator[Metric]:
-        counts, pool = self.sessions.counts, self.processes
+        counts, pool, ledger = self.sessions.counts, self.processes, self.sessions.ledger
         for name, about, count in (
             ("sessions_opened", "Sessions opened.", counts.opened),
             ("sessions_forked", "Sessions forked.", counts.forked),
             ("sessions_reaped", "Sessions whose lease ran out.", counts.reaped),
             ("sessions_refused", "Sessions refused because the gym was full.", counts.refused),
+            ("sessions_recalled", "Sessions taken up from a server that ended.", counts.recalled),
+            ("sessions_unkept", "Sessions that could not be written down any longer.", ledger.unkept if ledger else 0),
             ("worlds_rebuilt", "Worlds rebuilt by replay.", counts.rebuilt),
             ("steps", "Steps played.", counts.steps),
             ("steps_repeated", "Retried steps answered from the log.", counts.repeated),

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from envserver.errors import GymError, WorldFailed
 from envserver.session import Session, as_json
 from envserver.workers.base import WorldLost
 
-__all__ = ["Unrestorable", "rebuild", "surviving"]
+__all__ = ["Unrestorable", "gym_error", "rebuild", "surviving"]
 
 T = TypeVar("T")
 
@@ -23,6 +24,13 @@ MAX_REBUILDS = 5
 
 class Unrestorable(Exception):
     """Raised inside where the machinery lost a world for good; on the wire it is a WorldFailed."""
+
+
+def gym_error(error: Exception, session: str) -> GymError:
+    """What the wire says of it."""
+    known = error if isinstance(error, GymError) else WorldFailed(str(error))
+    known.session = session
+    return known
 
 
 async def surviving(attempt: Callable[[], Awaitable[T]], lost: WorldLost | None = None) -> T:

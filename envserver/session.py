@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
+from typing import NamedTuple
 
 from pydantic_core import to_json
 
@@ -13,12 +14,26 @@ from envserver.errors import GymError
 from envserver.schema import Action, EnvCard, Outcome, SessionState, Task
 from envserver.workers.base import Home, World
 
-__all__ = ["Logged", "Session", "as_json", "logged"]
+__all__ = ["Kept", "Logged", "Session", "as_json", "logged"]
 
 action_json: Callable[[Action], bytes] = Action.__pydantic_serializer__.to_json
 
 Logged = str | bytes
 """An action in a log: its text where it is nothing but a text, else its JSON."""
+
+
+class Kept(NamedTuple):
+    """A session as a ledger has it."""
+
+    task: Task
+    owner: str | None
+    parent: tuple[str, int | None] | None
+    began_at: int
+    told: bytes
+    actions: list[Logged]
+    results: list[bytes]
+    """The opening result, then one a step: never fewer than `began_at` + 1."""
+    outcome: Outcome | None
 
 
 class Session:
@@ -79,6 +94,12 @@ class Session:
         self.lock = asyncio.Lock()
         self.born = self.touched = monotonic()
         self.closed = False
+
+    def recall(self, kept: Kept) -> None:
+        """Be what was written down; the world is rebuilt when it is next needed."""
+        self.owner, self.began_at, self.told = kept.owner, kept.began_at, kept.told
+        self.actions, self.results, self.outcome = kept.actions, kept.results, kept.outcome
+        self.log_bytes = sum(map(len, kept.actions)) + sum(map(len, kept.results[1:]))
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from time import monotonic, perf_counter
@@ -24,16 +23,16 @@ from envserver.errors import (
     BadRequest,
     EpisodeOver,
     GymError,
-    GymFull,
     OutOfTurn,
-    UnknownSession,
     WorldFailed,
     WorldSilent,
 )
+from envserver.ledger import Ledger
 from envserver.metrics import Counts
-from envserver.replay import Unrestorable, rebuild, surviving
+from envserver.replay import Unrestorable, gym_error, rebuild, surviving
 from envserver.schema import EnvCard, Outcome, SessionState, Task
 from envserver.session import Logged, Session, as_json
+from envserver.table import Table
 from envserver.workers.base import Home, Result, World, WorldLost, briefed
 from envserver.workers.inline import Inline, InlineWorld
 from envserver.workers.nursery import Nursery
@@ -47,14 +46,17 @@ T = TypeVar("T")
 class Sessions:
     """Every session of one server."""
 
-    def __init__(self, config: ServerConfig, nursery: Nursery, inline: Inline, processes: Home) -> None:
+    def __init__(
+        self, config: ServerConfig, nursery: Nursery, inline: Inline, processes: Home, ledger: Ledger | None = None
+    ) -> None:
         self.config = config
+        self.ledger = ledger
         self.nursery = nursery
         self.inline = inline
         self.processes = processes
         self.counts = Counts()
         self._max_steps, self._limit_bytes = config.max_steps, config.session_limit_bytes
-        self._table: dict[str, Session] = {}
+        self._table = Table(config, nursery, self._home, self.counts, ledger)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._told: dict[str, bytes] = {}
 
@@ -74,6 +76,8 @@ class Sessions:
             if session.playing is not None:
                 session.playing.cancel()
         self._table.clear()
+        if self.ledger is not None:
+            self.ledger.close()
 
     async def open(self, task: Task, id: str | None, owner: str | None = None) -> bytes:
         """Open `task`; answers Opened as JSON. The same id and task answer the same again.
@@ -81,9 +85,9 @@ class Sessions:
         Raises UnknownEnv, UnknownTask, OutOfTurn for an id that is taken, GymFull, WorldFailed or WorldSilent.
         """
         card = await self.nursery.card(task.env)
-        session = self._table.get(id) if id is not None else None
+        session = self._table.known(id) if id is not None else None
         if session is None:
-            session = self._enter(id, task, card, None)
+            session = self._table.enter(id, task, card, None)
             session.owner = owner
             session.opening = self._spawn(self._open(session))
         elif session.task != task or session.parent is not None:
@@ -95,9 +99,9 @@ class Sessions:
 
         Raises UnknownSession, OutOfTurn, BadRequest for an environment that can neither copy nor be replayed, GymFull.
         """
-        source = self._find(id)
+        source = self._table.find(id)
         parent = (id, index)
-        copy = self._table.get(new_id) if new_id is not None else None
+        copy = self._table.known(new_id) if new_id is not None else None
         if copy is not None and copy.parent != parent:
             raise OutOfTurn(f"session '{new_id}' is another one; choose another id", session=new_id)
         if copy is None:
@@ -105,7 +109,7 @@ class Sessions:
             at = len(source.actions) if index is None else index
             if at > len(source.actions):
                 raise OutOfTurn(f"index {at} is ahead; the session is at index {len(source.actions)}", session=id)
-            copy = self._enter(new_id, source.task, source.card, parent)
+            copy = self._table.enter(new_id, source.task, source.card, parent)
             copy.began_at = at
             copy.actions = source.actions[:at]
             copy.results = source.results[: at + 1]
@@ -120,9 +124,7 @@ class Sessions:
         A returned future may be awaited by many and must be shielded. Raises UnknownSession, OutOfTurn, EpisodeOver or
         WorldFailed, as does the future, and WorldSilent.
         """
-        session = self._table.get(id)
-        if session is None:
-            raise self._unknown(id)
+        session = self._table.get(id) or self._table.find(id)
         session.touched = monotonic()
         taken = len(session.actions)
         if index < taken:
@@ -160,7 +162,7 @@ class Sessions:
 
     async def expert(self, id: str) -> bytes:
         """The expert's next action as JSON, or `null`."""
-        session = self._find(id)
+        session = self._table.find(id)
         await self._settled(session)
         if session.outcome is not None:
             return b"null"
@@ -169,6 +171,7 @@ class Sessions:
     def close(self, id: str) -> None:
         """Forget a session and let its world go; unknown ids are fine."""
         session = self._table.pop(id, None)
+        self._table.forget(id)
         if session is not None:
             session.closed = True
             session.let_go()
@@ -177,7 +180,7 @@ class Sessions:
 
     async def state(self, id: str) -> bytes:
         """State and transcript of one session, a SessionState as JSON."""
-        session = self._find(id)
+        session = self._table.find(id)
         await self._settled(session)
         return session.transcript(self.config.lease_s)
 
@@ -198,27 +201,6 @@ class Sessions:
     def _home(self, card: EnvCard) -> Home:
         return self.inline if card.weight == "trivial" else self.processes
 
-    def _unknown(self, id: str) -> UnknownSession:
-        return UnknownSession(
-            f"no session '{id[:128]}': it never was, was closed, or its lease ran out", session=id[:128]
-        )
-
-    def _find(self, id: str) -> Session:
-        session = self._table.get(id)
-        if session is None:
-            raise self._unknown(id)
-        session.touched = monotonic()
-        return session
-
-    def _enter(self, id: str | None, task: Task, card: EnvCard, parent: tuple[str, int | None] | None) -> Session:
-        if len(self._table) >= self.config.max_sessions:
-            self.counts.refused += 1
-            detail = f"all {self.config.max_sessions} sessions are taken; close some or ask again"
-            raise GymFull(detail, retry_after_s=1.0)
-        session = Session(id or uuid.uuid4().hex, task, card, self._home(card), parent)
-        self._table[session.id] = session
-        return session
-
     async def _opened(self, session: Session) -> bytes:
         if session.opening is not None:
             await asyncio.shield(session.opening)
@@ -235,14 +217,15 @@ class Sessions:
             world, result = await surviving(lambda: session.home.open(session.task))
         except (GymError, Unrestorable) as error:
             self._table.pop(session.id, None)
-            raise _gym_error(error, session.id) from None
+            raise gym_error(error, session.id) from None
         session.world, session.told = world, world.told
         session.results.append(result.body)
         session.opening = None
         self.counts.opened += 1
         if session.closed:
             session.let_go()
-            raise self._unknown(session.id)
+            raise self._table.unknown(session.id)
+        self._table.keep(session)
         if result.over:
             self._end(session, "truncated" if result.truncated else "terminated")
 
@@ -263,12 +246,13 @@ class Sessions:
                     await surviving(lambda: self._rebuild(copy))
         except (GymError, Unrestorable, WorldLost) as error:
             self._table.pop(copy.id, None)
-            raise _gym_error(error, copy.id) from None
+            raise gym_error(error, copy.id) from None
         copy.opening = None
         self.counts.forked += 1
         if copy.closed:
             copy.let_go()
-            raise self._unknown(copy.id)
+            raise self._table.unknown(copy.id)
+        self._table.keep(copy)
 
     def _land(self, session: Session, began: float, flight: asyncio.Future[tuple[int, bytes]]) -> None:
         """A worker answered, or did not: only a step whose world is lost needs a task."""
@@ -321,13 +305,13 @@ class Sessions:
 
         async with session.alone():
             if session.closed:
-                raise self._unknown(session.id)
+                raise self._table.unknown(session.id)
             try:
                 return await surviving(attempt, lost)
             except WorldSilent as error:
                 raise self._fail(session, error, "timeout") from None
             except Unrestorable as error:
-                raise self._fail(session, _gym_error(error, session.id), "infra_error") from None
+                raise self._fail(session, gym_error(error, session.id), "infra_error") from None
             except GymError as error:
                 raise self._fail(session, error, "env_error") from None
 
@@ -336,7 +320,7 @@ class Sessions:
         await rebuild(session)
         if session.closed:
             session.let_go()
-            raise self._unknown(session.id)
+            raise self._table.unknown(session.id)
 
     async def _settled(self, session: Session) -> None:
         """Wait for the opening and for the step that is being played."""
@@ -357,6 +341,8 @@ class Sessions:
             body = to_json({**from_json(body), "truncated": True, "success": False})
             self._end(session, "truncated")
         session.results.append(body)
+        if self.ledger is not None:
+            self.ledger.stepped(session.id, action, body)
         return body
 
     def _end(self, session: Session, outcome: Outcome) -> None:
@@ -368,17 +354,18 @@ class Sessions:
         error.session = session.id
         if session.outcome is None and not session.closed:
             session.failure = error
+            self._table.forget(session.id)
             self._end(session, outcome)
         return error
 
     async def _reap(self) -> None:
         while True:
             await asyncio.sleep(min(self.config.lease_s / 4, 5.0))
-            silent_since = monotonic() - self.config.lease_s
-            for session in list(self._table.values()):
-                if session.touched < silent_since and session.playing is None and session.opening is None:
-                    self.close(session.id)
-                    self.counts.reaped += 1
+            for session in self._table.silent():
+                self.close(session.id)
+                self.counts.reaped += 1
+            if self.ledger is not None:
+                self.counts.reaped += await asyncio.to_thread(self.ledger.sweep, self.config.lease_s)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that outlives whoever asked for it."""
@@ -392,9 +379,3 @@ class Sessions:
         if not task.cancelled():
             # Read, so that an error whose asker has gone is not reported a second time.
             task.exception()
-
-
-def _gym_error(error: Exception, session: str) -> GymError:
-    known = error if isinstance(error, GymError) else WorldFailed(str(error))
-    known.session = session
-    return known
