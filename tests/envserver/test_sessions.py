@@ -223,7 +223,7 @@ async def test_a_step_result_is_the_same_on_every_way_in(gym: Gym, http: httpx.A
 
 
 async def test_limits_leases_and_capacity_are_kept() -> None:
-    settings = {"max_sessions": 3, "max_steps": 2, "session_limit_bytes": 10_000, "lease_s": 0.8}
+    settings = {"max_sessions": 3, "max_steps": 2, "session_limit_bytes": 10_000, "lease_s": 3.0}
     with launch(["worlds:Counter", "worlds:Trivial"], workers=1, **settings) as server:
         async with (
             Gym(server.url, timeout_s=10) as gym,
