@@ -23,8 +23,11 @@ LIMIT = 10**12
 def refusal(tool: ToolSpec, given: dict[str, JsonValue]) -> str:
     """The sentence; empty where the arguments are right."""
     properties: Any = tool.parameters["properties"]
+    required: Any = tool.parameters.get("required", list(properties))
     for name, schema in properties.items():
         if name not in given:
+            if name not in required:
+                continue
             return f"{tool.name} needs {name}, {KINDS[schema['type']][1]}."
         value = given[name]
         kind, words = KINDS[schema["type"]]
@@ -34,7 +37,7 @@ def refusal(tool: ToolSpec, given: dict[str, JsonValue]) -> str:
             return f"{name} of {tool.name} is too large."
         if "enum" in schema and value not in schema["enum"]:
             return f"{name} of {tool.name} must be one of: {', '.join(schema['enum'])}."
-    if len(given) > len(properties):
-        extra = next(name for name in given if name not in properties)
+    extra = next((name for name in given if name not in properties), None)
+    if extra is not None:
         return f"{tool.name} takes no {extra[:40]!r}; it takes {', '.join(properties) or 'nothing'}."
     return ""

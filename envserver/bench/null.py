@@ -140,15 +140,14 @@ def _run(pid: int, load: Load) -> Run:
 
 
 @contextmanager
-def floor(*, relayed: bool = False) -> Iterator[tuple[int, int]]:
-    """A running floor: its port and its process id; `relayed` through another process."""
+def floor() -> Iterator[tuple[int, int]]:
+    """A running floor: its port and its process id."""
     from envserver.envs.null import SEEN
 
     with tempfile.TemporaryDirectory(prefix="floor-") as directory:
         port_file, reply = Path(directory) / "port", Path(directory) / "reply"
         reply.write_bytes(answer(StepResult(observation=SEEN)))
-        command = [sys.executable, "-m", "envserver.bench.floor", str(port_file), str(reply)]
-        process = subprocess.Popen([*command, "relayed"] if relayed else command)
+        process = subprocess.Popen([sys.executable, "-m", "envserver.bench.floor", str(port_file), str(reply)])
         try:
             for _ in count():
                 if port_file.exists():

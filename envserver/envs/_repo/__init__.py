@@ -1,0 +1,1 @@
+"""Parts of the environment repo: projects, defects, trees of files, tests in sandboxes, published instances."""

@@ -1,1 +1,0 @@
-"""The databases and questions behind `sql`."""
