@@ -15,6 +15,7 @@ crashes or floods is told and not kept, and the state is as it was. Files are as
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -29,7 +30,7 @@ from envserver.envs._python.lodging import Lodging
 from envserver.envs._python.problem import Coding, Maths
 from envserver.envs._python.quest import Function, Quest, Tested, Value
 from envserver.numbered import MixedKeys
-from envserver.sandboxes.base import DEFAULT, SandboxLost
+from envserver.sandboxes.base import DEFAULT, SandboxLost, open_sandbox
 from envserver.schema import Action, StepResult, Task, ToolSpec
 
 __all__ = ["Python"]
@@ -121,6 +122,7 @@ class Python(Env):
         return MixedKeys(weights, f"d{config.difficulty}", split)
 
     def reset(self, task: Task) -> StepResult:
+        _need(self.config.sandbox)
         self.lodging = self._lodging()
         self.cells: list[str] = []
         self.steps = 0
@@ -215,6 +217,12 @@ class Python(Env):
 
     def _lodging(self) -> Lodging:
         return Lodging(self.config.sandbox, self.config.call_s, self.config.memory_bytes)
+
+
+@cache
+def _need(backend: str) -> None:
+    """Raises SandboxUnavailable where this host cannot have it: a task that could not be played is not opened."""
+    open_sandbox(backend).close()
 
 
 def _quest(found: Drawn) -> Quest:

@@ -103,6 +103,7 @@ def test_another_program_that_is_right_earns_all_and_a_wrong_one_its_share(begin
     assert (result.observation.text, result.reward) == ("1 of 3 hidden tests are passed.", pytest.approx(1 / 3))
     assert submit(begin("humaneval"), "def decode(s): return s").success is False
     assert submit(begin("apps"), "print(3)").observation.text == "1 of 3 hidden tests are passed."
+    assert submit(begin("apps"), "while True: pass").observation.text == "0 of 3 hidden tests are passed."
     assert submit(begin("called", reward="share"), "def double(n): return 2").reward == 0.0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +80,18 @@ class Lodging:
         missing = len(asked["tests"]) - len(found)
         return found + [(False, self._why(ran))] * missing
 
-    def program(self, source: str, stdin: str) -> str | None:
-        """What a whole program prints for an input; None where it does not end well."""
-        ran = self._open().run(python=source, stdin=stdin.encode(errors="replace"), limits=self.limits)
-        return ran.out if ran.ok else None
+    def program(self, source: str, inputs: list[str]) -> list[str | None]:
+        """What a whole program prints for each input, all in the time of one run; None where it does not end well."""
+        said: list[str | None] = []
+        left_s = self.limits.wall_s
+        for stdin in inputs:
+            if left_s <= 0:
+                return said + [None] * (len(inputs) - len(said))
+            limits = replace(self.limits, wall_s=left_s)
+            ran = self._open().run(python=source, stdin=stdin.encode(errors="replace"), limits=limits)
+            left_s -= ran.wall_s
+            said.append(ran.out if ran.ok else None)
+        return said
 
     def restart(self) -> None:
         """Take every file away."""

@@ -80,7 +80,7 @@ class Script(Quest):
         return max(Counter(" ".join(right.split()) for _, right in self.cases).values())
 
     def passed(self, lodging: Lodging, submitted: str) -> tuple[int, int]:
-        said = [lodging.program(submitted, stdin) for stdin, _ in self.cases]
+        said = lodging.program(submitted, [stdin for stdin, _ in self.cases])
         good = sum(
             one is not None and one.split() == right.split() for one, (_, right) in zip(said, self.cases, strict=True)
         )
