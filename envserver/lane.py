@@ -80,24 +80,28 @@ else:
             if self._held:
                 data, self._held = self._held + data, b""
             start, size = self._owed, len(data)
-            # Nearly every read is one whole frame of 126 bytes or more, and at most 64 KiB.
-            if not start and size > 8 and data[1] == 0xFE and int.from_bytes(data[2:4]) == size - 8:
-                if not self._answered(data, 0, 8, size):
-                    self._write()
-                    super().data_received(data)
-                elif self._answers:
-                    self._later()
-                return
+            # Nearly every read is one whole masked frame of at most 64 KiB.
+            if not start and size > 8:
+                length, body = data[1] - 0x80, 6
+                if length > 125:
+                    length, body = data[2] << 8 | data[3] if length == 126 else -1, 8
+                if length == size - body:
+                    if not self._answered(data, 0, body, size):
+                        self._write()
+                        super().data_received(data)
+                    elif self._answers:
+                        self._later()
+                    return
             if start:
                 super().data_received(data[:start])
                 self._owed = max(0, start - size)
             while start < size:
-                body = _body(data, start, size)
-                if body is None or (body[1] > size and body[1] - start <= SHORT_BYTES):
+                payload = _payload(data, start, size)
+                if payload is None or (payload[1] > size and payload[1] - start <= SHORT_BYTES):
                     self._held = data[start:]
                     break
-                end = body[1]
-                if end > size or not self._answered(data, start, *body):
+                end = payload[1]
+                if end > size or not self._answered(data, start, *payload):
                     self._write()
                     super().data_received(data[start:end])
                     self._owed = max(0, end - size)
@@ -133,9 +137,9 @@ else:
             if answers is None:
                 return False
             for answer in answers:
-                self._answers.append(_head(len(answer)))
-                self._answers.append(answer)
-                self._answers_bytes += len(answer)
+                length = len(answer)
+                self._answers += (_head(length), answer)
+                self._answers_bytes += length
             if self._answers_bytes > WRITE_BYTES:
                 self._write()
             return True
@@ -171,7 +175,7 @@ else:
     WEBSOCKET = Lane
 
 
-def _body(data: bytes, start: int, size: int) -> tuple[int, int] | None:
+def _payload(data: bytes, start: int, size: int) -> tuple[int, int] | None:
     """Where a frame's payload begins and ends; None where its head is not all there."""
     body = start + 2
     if body > size:

@@ -1,6 +1,6 @@
 """What sampling and learning cost here, beside their peers in the same run, and where a training step's time goes.
 
-    trainer bench [--quick] [--json] [--model PATH]
+    trainer bench [--quick] [--json] [--model PATH] [--vllm PYTHON]
 
 A rollout is 64 sessions of 10 turns: a prompt of 300 ids, then 20 sampled and 10 shown ids a turn, nothing shared
 between sessions. `generate` gives no log-probabilities and gets one batch without padding, which favours it. The model
@@ -16,10 +16,11 @@ import json
 import os
 import random
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +33,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from trainers.batch import Batch, Row, collate
 from trainers.bench_notes import as_table, what_notes_cost
+from trainers.bench_vllm import spent
 from trainers.config import LearnerConfig
 from trainers.engines.local import Local
 from trainers.learner import Learner
@@ -51,8 +53,7 @@ class Timing:
     what: str
     tokens: int
     wall_s: float
-    cpu_s: float | None
-    """None where processes of its own do the work."""
+    cpu_s: float
 
     @property
     def rate(self) -> float:
@@ -68,6 +69,14 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of torch; never more than free cores")
     parser.add_argument(
         "--model", type=Path, default=None, help="plays with notes, instead of a small one from nothing"
+    )
+    found = os.environ.get("VLLM_PYTHON") or (sys.executable if find_spec("vllm") is not None else None)
+    parser.add_argument(
+        "--vllm",
+        type=Path,
+        metavar="PYTHON",
+        default=Path(found) if found else None,
+        help="a Python that has vLLM, such as bin/python of its environment; else $VLLM_PYTHON, or this one",
     )
     options = parser.parse_args(list(args))
     if options.threads is not None:
@@ -86,8 +95,8 @@ def main(args: Sequence[str]) -> None:
                 lambda: rollout_generate(model, sessions, turns),
             ),
         ]
-        if find_spec("vllm") is not None:
-            rollouts.append(rollout_vllm(model, sessions, turns))
+        if options.vllm is not None:
+            rollouts.append(rollout_vllm(model, sessions, turns, options.vllm))
     with console.status("learning"):
         shown = bench_batches(sessions // 2, turns)
         tokens = sum(int(batch.real_BL.sum()) for batch in shown)
@@ -108,14 +117,14 @@ def main(args: Sequence[str]) -> None:
         "load": round(os.getloadavg()[0], 1),
     }
     if options.json:
-        found: dict[str, Any] = {"setting": setting, "shares": shares, "notes": [asdict(row) for row in notes]}
-        found["rollout"] = [asdict(row) | {"tokens_per_s": row.rate} for row in rollouts]
-        found["update"] = [asdict(row) | {"tokens_per_s": row.rate} for row in updates]
-        print(json.dumps(found, indent=2))
+        measured: dict[str, Any] = {"setting": setting, "shares": shares, "notes": [asdict(row) for row in notes]}
+        measured["rollout"] = [asdict(row) | {"tokens_per_s": row.rate} for row in rollouts]
+        measured["update"] = [asdict(row) | {"tokens_per_s": row.rate} for row in updates]
+        print(json.dumps(measured, indent=2))
         return
     print(" · ".join(f"{value} {name}" for name, value in setting.items()), end="\n\n")
     print(table("rollout", "action tokens/s", rollouts))
-    if find_spec("vllm") is None:
+    if options.vllm is None:
         print("| vLLM on the same CPU | not installed | | | | |")
     print()
     print(table("update: forward, backward, step", "tokens/s", updates), end="\n\n")
@@ -132,9 +141,10 @@ def table(title: str, unit: str, rows: Sequence[Timing]) -> str:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
-        ours, cpu, more = rows[0].cpu_s, row.cpu_s, row.wall_s / rows[0].wall_s
-        spent, over = (f"{cpu:.1f}", f"{cpu / ours:.1f} x") if cpu and ours else ("-", "-")
-        lines.append(f"| {row.what} | {row.rate:,.0f} | {row.wall_s:.1f} | {spent} | {more:.1f} x | {over} |")
+        wall, cpu = row.wall_s / rows[0].wall_s, row.cpu_s / rows[0].cpu_s
+        lines.append(
+            f"| {row.what} | {row.rate:,.0f} | {row.wall_s:.1f} | {row.cpu_s:.1f} | {wall:.1f} x | {cpu:.1f} x |"
+        )
     return "\n".join(lines)
 
 
@@ -207,28 +217,19 @@ def rollout_generate(model: LlamaForCausalLM, sessions: int, turns: int) -> None
         prompt_BL = torch.cat([answered_BL, shown_BL], 1)
 
 
-def rollout_vllm(model: LlamaForCausalLM, sessions: int, turns: int) -> Timing:
-    """vLLM with its prefix cache, all sessions in lockstep; starting it is not counted."""
-    import vllm
-
+def rollout_vllm(model: LlamaForCausalLM, sessions: int, turns: int, python: Path) -> Timing:
+    """vLLM with its prefix cache, all sessions in lockstep, by a Python that has it; starting it is not counted."""
+    rng = random.Random(0)
     with tempfile.TemporaryDirectory() as directory:
         model.save_pretrained(directory)
-        engine = vllm.LLM(
-            directory, skip_tokenizer_init=True, dtype="float32", enable_prefix_caching=True, enforce_eager=True
-        )
-    settings = vllm.SamplingParams(
-        temperature=1.0, max_tokens=ANSWER_TOKENS, ignore_eos=True, logprobs=0, detokenize=False
-    )
-    rng = random.Random(0)
-    prompts = [ids(rng, PROMPT_TOKENS) for _ in range(sessions)]
-
-    def play() -> None:
-        for _ in range(turns):
-            asked = [{"prompt_token_ids": prompt} for prompt in prompts]
-            for prompt, answer in zip(prompts, engine.generate(asked, settings, use_tqdm=False), strict=True):
-                prompt += [*answer.outputs[0].token_ids, *ids(rng, SHOWN_TOKENS)]
-
-    return replace(timed("vLLM on the same CPU", sessions * turns * ANSWER_TOKENS, play), cpu_s=None)
+        asked = {
+            "model": directory,
+            "prompts": [ids(rng, PROMPT_TOKENS) for _ in range(sessions)],
+            "shown": [[ids(rng, SHOWN_TOKENS) for _ in range(sessions)] for _ in range(turns)],
+            "answer_tokens": ANSWER_TOKENS,
+        }
+        wall_s, cpu_s = spent(python, asked, torch.get_num_threads())
+    return Timing("vLLM on the same CPU", sessions * turns * ANSWER_TOKENS, wall_s, cpu_s)
 
 
 def bench_batches(rows: int, turns: int) -> list[Batch]:
@@ -305,6 +306,4 @@ async def where_time_goes(steps: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    import sys
-
     main(sys.argv[1:])

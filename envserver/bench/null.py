@@ -140,14 +140,15 @@ def _run(pid: int, load: Load) -> Run:
 
 
 @contextmanager
-def floor() -> Iterator[tuple[int, int]]:
-    """A running floor: its port and its process id."""
+def floor(*, relayed: bool = False) -> Iterator[tuple[int, int]]:
+    """A running floor: its port and its process id; `relayed` through another process."""
     from envserver.envs.null import SEEN
 
     with tempfile.TemporaryDirectory(prefix="floor-") as directory:
         port_file, reply = Path(directory) / "port", Path(directory) / "reply"
         reply.write_bytes(answer(StepResult(observation=SEEN)))
-        process = subprocess.Popen([sys.executable, "-m", "envserver.bench.floor", str(port_file), str(reply)])
+        command = [sys.executable, "-m", "envserver.bench.floor", str(port_file), str(reply)]
+        process = subprocess.Popen([*command, "relayed"] if relayed else command)
         try:
             for _ in count():
                 if port_file.exists():

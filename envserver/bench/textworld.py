@@ -68,7 +68,9 @@ def measure(quick: bool) -> list[Table]:
     drive = Drive("worlds", keys, episodes, (1, 2, 2))
     _stories(keys)
     inside, package, served, paced, openings = [], [], [], [], []
-    echoed: dict[float, list[float]] = {0.0: [], PAUSE_S: []}
+    echoed: dict[tuple[float, bool], list[float]] = {
+        (pause_s, relayed): [] for pause_s in (0.0, PAUSE_S) for relayed in (False, True)
+    }
     for _ in range(repeats):
         inside.append(_in_process(drive))
         package.append(_in_process(Drive("package", keys, episodes, drive.rounds)))
@@ -76,8 +78,8 @@ def measure(quick: bool) -> list[Table]:
             rounds, latency_ms, opened = uvloop.run(_through(server.url, drive))
         served.append(rounds)
         paced.append(latency_ms)
-        with floor() as (port, _):
-            for pause_s, found in echoed.items():
+        for (pause_s, relayed), found in echoed.items():
+            with floor(relayed=relayed) as (port, _):
                 found.append(uvloop.run(_echoes(port, pause_s)))
         openings.append(opened)
 
@@ -106,7 +108,7 @@ def measure(quick: bool) -> list[Table]:
     ]
     step_ms = median(run[-1].p50_ms for run in inside)
     waited_ms = {0.0: median(run[-1].p50_ms for run in served), PAUSE_S: median(paced)}
-    echo_ms = {pause_s: median(found) for pause_s, found in echoed.items()}
+    echo_ms = {how: median(found) for how, found in echoed.items()}
     first_ms = [one for run in openings for one in run[0]]
     second_ms = [one for run in openings for one in run[1]]
     return [
@@ -126,12 +128,27 @@ def measure(quick: bool) -> list[Table]:
         Table(
             "TextWorld: overhead of a step",
             f"{AT_ONCE} sessions play the actions of the round before: their results are remembered, so what is left "
-            "is the server's. Each steps as soon as it is answered, and waits for the others; or every 20 ms, when "
-            "processes sleep in between. The echo is a bare WebSocket endpoint and client, driven alike: it wakes two "
-            "processes, where a step wakes four.",
-            ("a step", "p50 in process, ms", "p50 served, ms", "overhead, ms", "p50 of the echo, ms"),
+            "is the server's. Each steps as soon as it is answered, and waits for the others; or every 20 ms in the "
+            "mean, each at moments of its own, when processes sleep in between. The echo is a bare WebSocket endpoint "
+            "and client, driven alike: it wakes two processes. Relayed, it wakes four, as a step does: client, server, "
+            "another process, server, client.",
+            (
+                "a step",
+                "p50 in process, ms",
+                "p50 served, ms",
+                "overhead, ms",
+                "p50 of the echo, ms",
+                "p50 of the echo relayed, ms",
+            ),
             [
-                (name, step_ms, waited_ms[pause_s], waited_ms[pause_s] - step_ms, echo_ms[pause_s])
+                (
+                    name,
+                    step_ms,
+                    waited_ms[pause_s],
+                    waited_ms[pause_s] - step_ms,
+                    echo_ms[pause_s, False],
+                    echo_ms[pause_s, True],
+                )
                 for name, pause_s in (("when answered", 0.0), ("every 20 ms", PAUSE_S))
             ],
         ),
@@ -158,11 +175,11 @@ async def _through(url: str, drive: Drive) -> tuple[list[Round], float, tuple[li
         for seed in drive.rounds:
             episodes, times_s = iter(_episodes(drive, seed)), list[float]()
             began = time.perf_counter()
-            await asyncio.gather(*(_play(gym, episodes, times_s, 0.0) for _ in range(AT_ONCE)))
+            await asyncio.gather(*(_play(gym, episodes, times_s, 0.0, place) for place in range(AT_ONCE)))
             took_s = time.perf_counter() - began
             rounds.append(Round(len(times_s) / took_s, 1000 * percentile(times_s, 0.5)))
         episodes, paced_s = iter(_episodes(drive, drive.rounds[-1])), list[float]()
-        await asyncio.gather(*(_play(gym, episodes, paced_s, PAUSE_S) for _ in range(AT_ONCE)))
+        await asyncio.gather(*(_play(gym, episodes, paced_s, PAUSE_S, place) for place in range(AT_ONCE)))
         return rounds, 1000 * percentile(paced_s, 0.5), opened
 
 
@@ -170,8 +187,8 @@ async def _echoes(port: int, pause_s: float) -> float:
     """The p50 in ms of frames that the floor sends back, each after a pause of `pause_s` in the mean."""
     times_s = list[float]()
 
-    async def send() -> None:
-        pauses = random.Random(0)
+    async def send(place: int) -> None:
+        pauses = random.Random(place)
         async with connect(f"ws://127.0.0.1:{port}", compression=None) as socket:
             for _ in range(ECHOES):
                 if pause_s:
@@ -181,13 +198,16 @@ async def _echoes(port: int, pause_s: float) -> float:
                 await socket.recv()
                 times_s.append(time.perf_counter() - began)
 
-    await asyncio.gather(*(send() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(send(place) for place in range(AT_ONCE)))
     return 1000 * percentile(times_s, 0.5)
 
 
-async def _play(gym: Gym, episodes: Iterator[tuple[str, random.Random]], times_s: list[float], pause_s: float) -> None:
-    """Play episodes until there are none left; `pause_s` is the mean pause before a step."""
-    pauses = random.Random(0)
+async def _play(
+    gym: Gym, episodes: Iterator[tuple[str, random.Random]], times_s: list[float], pause_s: float, place: int
+) -> None:
+    """Play episodes until there are none left, as player `place`; `pause_s` is the mean pause before a step."""
+    # Each its own, so that the players do not step at the same moments and wait for one another.
+    pauses = random.Random(place)
     for key, rng in episodes:
         world: World = await gym.open(_task(key))
         while not world.over:

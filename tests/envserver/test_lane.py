@@ -76,6 +76,18 @@ async def test_frames_are_answered_in_whatever_pieces_they_arrive(server: Launch
     assert all("ok" in answer for answer in flat)
 
 
+@pytest.mark.parametrize(("size", "width"), [(119, 0), (125, 0), (126, 2), (119, 8)])
+async def test_a_frame_that_arrives_whole_is_answered_however_its_length_is_written(
+    server: Launched, size: int, width: int
+) -> None:
+    session = f"lane-whole-{size}-{width}"
+    length = bytes((0x80 | size,)) if not width else bytes((0xFE if width == 2 else 0xFF,)) + size.to_bytes(width)
+    frames = [b"\x82" + length + b"\0\0\0\0" + step(session, index).ljust(size) for index in range(2)]
+    seen = await talk(server, session, b"".join(frames), len(frames[0]), answers=2)
+    assert [json.loads(payload)["id"] for _, payload in seen] == [0, 1]
+    assert all(b'"ok"' in payload for _, payload in seen)
+
+
 async def test_a_frame_too_long_to_wait_for_is_answered_as_the_ones_around_it(server: Launched) -> None:
     long = framed(step("lane-long", 1, "x" * (SHORT_BYTES + 1)))
     last, mask = step("lane-long", 2), b"\x01\x02\x03\x04"

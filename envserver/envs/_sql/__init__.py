@@ -1,0 +1,1 @@
+"""The databases and questions behind `sql`."""
