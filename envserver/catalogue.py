@@ -27,6 +27,7 @@ EXTRAS = {
     "textworld": "textworld",
     "jericho": "textworld",
     "tatsu": "textworld",
+    "bm25s": "search",
 }
 """Module that may be missing -> extra that brings it."""
 

@@ -1,0 +1,1 @@
+"""The corpora, questions and retrievers behind `search`."""
