@@ -166,6 +166,10 @@ def test_a_splits_thousand_questions_are_all_different():
     for split in ("valid", "test"):
         texts = {drawn(parse(f"h1-d1/{split}/{number:04d}"), 0, 0, PAGES).text for number in range(1000)}
         assert len(texts) == 1000
+    for hops in (4, 8):
+        for level in (1, 2, 3):
+            texts = {drawn(parse(f"h{hops}-d{level}/test/{number:04d}"), 0, 0, PAGES).text for number in range(300)}
+            assert len(texts) == 300
     assert len({drawn(parse("h2-d2/train/0007"), seed, 0, PAGES).text for seed in range(20)}) == 20
     assert len({drawn(parse("h2-d2/train/0007"), 0, seed, PAGES).text for seed in range(2)}) == 2
 
@@ -266,6 +270,7 @@ def test_a_wrong_option_is_refused_with_the_reason(options, says):
         (call("search", query="a", topk=True), "topk of search must be an integer, not a boolean."),
         (call("search", query="a", topk=None), "topk of search must be an integer, not null."),
         (call("search", query="a", k=3), "search takes no 'k'; it takes query, topk."),
+        (call("search", **{"query": "a", "": 1}), "search takes no ''; it takes query, topk."),
         (call("open_page"), "open_page needs id, a string."),
         (call("open_page", id="p99999"), "There is no page 'p99999'; search shows ids in brackets."),
         (call("open_page", id="../pages.jsonl"), "There is no page '../pages.jsonl'; search shows ids in brackets."),

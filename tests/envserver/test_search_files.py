@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +223,32 @@ def test_a_corpus_is_made_once_and_again_where_it_is_damaged(tmp_path):
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [".lock-x", ".lock-y", "x"]
 
 
+def test_what_a_killed_process_left_is_taken_away_and_many_at_once_make_one(tmp_path):
+    left = tmp_path / ".making-x.left"
+    left.mkdir()
+    made = []
+
+    def make(place: Path) -> None:
+        made.append(place)
+        time.sleep(0.1)
+        (place / "a").write_text("whole")
+
+    with ThreadPoolExecutor(4) as pool:
+        places = set(pool.map(lambda _: Shelf(tmp_path).made("x", make), range(4)))
+    assert places == {tmp_path / "x"}
+    assert len(made) == 1
+    assert not left.exists()
+
+
+def test_what_a_task_needs_is_made_before_it_is_opened(files, tmp_path):
+    config = configured(Search, {**files, "cache_dir": str(tmp_path / "cache")})
+    task = Task(env="search", key="questions/train/0")
+    making = Search.making(config, task)
+    assert making is not None
+    making.make()
+    assert Search.making(config, task) is None
+
+
 def test_a_cache_that_is_a_file_is_told(files, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"cannot be written .*; set cache_dir"):
@@ -268,7 +296,8 @@ def test_questions_of_ones_own_keep_the_rules(files, retriever):
 
 
 async def test_they_are_served_and_a_client_cannot_name_another_file(files, tmp_path):
-    with launch(["search"], workers=1, expert=True, env_options={"search": files}, log=tmp_path / "log") as served:
+    options = {"search": {**files, "pages": 3000}}
+    with launch(["search"], workers=1, expert=True, env_options=options, log=tmp_path / "log") as served:
         async with Gym(served.url, timeout_s=60) as gym:
             page = await gym.tasks("search", "train", limit=5)
             assert page.keys == ["questions/train/0", "questions/train/1", "questions/train/2"]
@@ -276,5 +305,10 @@ async def test_they_are_served_and_a_client_cannot_name_another_file(files, tmp_
             while not world.over:
                 result = await world.step(await world.expert())
             assert result.success
+            generated = await gym.open(Task(env="search", key="h1-d1/test/0000"))
+            result = await generated.step(await generated.expert())
+            assert result.observation.text.startswith("[p0")
+            fork = await generated.fork()
+            assert (await fork.step(await fork.expert())) == (await generated.step(await generated.expert()))
             with pytest.raises(Exception, match="corpus"):
                 await gym.open(Task(env="search", key=page.keys[0], options={"corpus": "/etc/passwd"}))

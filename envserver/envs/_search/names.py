@@ -139,5 +139,5 @@ class Namer:
         if form == 1:
             return f"The {noun} of {self._rng.choice(self._places)}"
         if form == 2:
-            return f"{self._rng.choice(NOUNS)} and {noun}"
+            return " and ".join(self._rng.sample(NOUNS, 2))
         return f"The {adjective} {noun} of {self._rng.choice(self._places)}"

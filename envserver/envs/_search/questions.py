@@ -14,13 +14,13 @@ from math import gcd
 from random import Random
 
 from envserver.envs._search.graph import Graph, Thing, graph, said
-from envserver.envs._search.keys import GeneratedKey, split_of
+from envserver.envs._search.keys import SIZES, GeneratedKey, split_of
 from envserver.envs._search.relations import RELATIONS, Relation
 
 __all__ = ["Leg", "Question", "drawn", "named"]
 
 BY_NAME = {relation.name: relation for relation in RELATIONS}
-ATTEMPTS = 200
+ATTEMPTS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,10 @@ def drawn(key: GeneratedKey, seed: int, corpus_seed: int, pages: int) -> Questio
     start, stride = order.randrange(len(facts)), order.randrange(1, len(facts))
     while gcd(stride, len(facts)) != 1:
         stride += 1
-    last, relation = facts[(start + stride * key.number) % len(facts)]
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        # A fact that nothing leads to from so far leaves its number to one that no number has.
+        place = key.number + attempt // 20 * SIZES[key.split]
+        last, relation = facts[(start + stride * place) % len(facts)]
         chain = _chain(last, key.hops, rng)
         question = chain and _told(world, chain, relation, key.level, rng)
         if question:

@@ -11,8 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["Shelf", "default_root"]
@@ -53,33 +52,35 @@ class Shelf:
             return place
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=self.root))
+            lock = os.open(self.root / f".lock-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise OSError(f"the cache '{self.root}' cannot be written ({error.strerror}); set cache_dir") from error
         try:
-            with self._lock(name):
-                if not self.has(name):
-                    make(scratch)
-                    files = [file for file in sorted(scratch.rglob("*")) if file.is_file()]
-                    sizes = {str(file.relative_to(scratch)): file.stat().st_size for file in files}
-                    (scratch / SIZES).write_text(json.dumps(sizes))
-                    for file in [*files, scratch / SIZES]:
-                        _sync(file)
-                    shutil.rmtree(place, ignore_errors=True)
-                    scratch.rename(place)
-                    _sync(self.root)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.has(name):
+                self._make(name, make)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            os.close(lock)
         return place
 
-    @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        handle = os.open(self.root / f".lock-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    def _make(self, name: str, make: Callable[[Path], object]) -> None:
+        """Only while the lock is held: what others have begun and left is taken away."""
+        for left in self.root.glob(f".making-{name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".making-{name}.", dir=self.root))
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            make(scratch)
+            files = [file for file in sorted(scratch.rglob("*")) if file.is_file()]
+            sizes = {str(file.relative_to(scratch)): file.stat().st_size for file in files}
+            (scratch / SIZES).write_text(json.dumps(sizes))
+            for file in [*files, scratch / SIZES]:
+                _sync(file)
+            shutil.rmtree(self.root / name, ignore_errors=True)
+            scratch.chmod(0o755)
+            scratch.rename(self.root / name)
+            _sync(self.root)
         finally:
-            os.close(handle)
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
