@@ -130,7 +130,9 @@ def test_gold_is_rewarded_in_full_and_doing_nothing_is_not(level):
         idle = world.copy()
         calls, results = gold(world)
         assert (results[-1].success, sum(result.reward for result in results)) == (True, 1.0), key
-        assert [action.tool for action in calls] == ["search", "open_page"] * (hops + (level == 3)) + ["finish"], key
+        tools = [action.tool for action in calls]
+        assert (tools.count("open_page"), tools.index("finish")) == (hops + (level == 3), len(tools) - 1), key
+        assert len(tools) <= 2 * tools.count("open_page") + 1, "now and then a page was shown before it is looked for"
         answer = calls[-1].arguments["answer"]
         assert answer in results[-2].observation.text, "the last page says it"
         assert answer not in world.question.text
@@ -145,9 +147,8 @@ def test_what_is_read_leads_to_what_is_searched_for_next():
         calls, results = gold(world)
         known = first.observation.text
         for action, result in zip(calls, results, strict=True):
-            for value in action.arguments.values():
-                words = str(value).split()
-                assert all(word in known for word in words), (number, action)
+            for said in (value for value in action.arguments.values() if isinstance(value, str)):
+                assert all(word in known for word in said.split()), (number, action)
             known += result.observation.text
 
 
@@ -183,7 +184,7 @@ def test_listings_are_lazy_and_complete():
 
 @pytest.mark.parametrize("retriever", ["bm25", "vector"])
 def test_both_retrievers_lead_the_expert_from_wherever_a_player_has_come_to(retriever):
-    for number in range(25):
+    for number in range(12):
         world, _ = begun(f"h3-d{number % 3 + 1}/valid/{number:04d}", retriever=retriever, max_steps=100)
         calls, _ = gold(world)
         for action in (calls[2], calls[0], call("open_page", id="p00000"), calls[0]):
@@ -191,12 +192,14 @@ def test_both_retrievers_lead_the_expert_from_wherever_a_player_has_come_to(retr
         assert gold(world)[1][-1].success
 
 
-def test_vectors_find_a_name_that_is_misspelt():
-    world, _ = begun("h1-d1/test/0000", retriever="vector")
-    page = world.corpus.page(5)
-    words = page.title.split()
-    misspelt = " ".join([*words[:-1], words[-1][:3] + words[-1][4:]])
-    assert page.title in [found.title for found in world.corpus.search(misspelt, 20)]
+def test_vectors_find_most_names_that_are_misspelt():
+    found = {"bm25": 0, "vector": 0}
+    for retriever in found:
+        world, _ = begun("h1-d1/test/0000", retriever=retriever)
+        for page in map(world.corpus.page, range(0, PAGES, 60)):
+            misspelt = " ".join(word[:-2] + word[-1] if len(word) > 4 else word for word in page.title.split())
+            found[retriever] += page.title in [hit.title for hit in world.corpus.search(misspelt, 20)]
+    assert found["bm25"] + 10 < found["vector"] > 30, found
 
 
 def test_namesakes_are_told_apart_by_what_they_are():

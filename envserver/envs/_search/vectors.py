@@ -112,7 +112,8 @@ def _hashed(counted: Counter[str], rare: dict[str, float], unknown: float) -> np
     row_D = np.zeros(DIMENSIONS)
     for word, count in counted.items():
         places, signs = _places(word)
-        np.add.at(row_D, places, signs * (rare.get(word, unknown) * (1 + log(count))))
+        first = 0 if word in rare else 1  # of a word that no page has, the parts alone
+        np.add.at(row_D, places[first:], signs[first:] * (rare.get(word, unknown) * (1 + log(count))))
     return row_D
 
 
