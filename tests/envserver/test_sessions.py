@@ -223,7 +223,7 @@ async def test_a_step_result_is_the_same_on_every_way_in(gym: Gym, http: httpx.A
 
 
 async def test_limits_leases_and_capacity_are_kept() -> None:
-    settings = {"max_sessions": 3, "max_steps": 2, "session_limit_bytes": 10_000, "lease_s": 3.0}
+    settings = {"max_sessions": 3, "max_steps": 2, "session_limit_bytes": 10_000, "lease_s": 2.0}
     with launch(["worlds:Counter", "worlds:Trivial"], workers=1, **settings) as server:
         async with (
             Gym(server.url, timeout_s=10) as gym,
@@ -262,7 +262,7 @@ async def test_limits_leases_and_capacity_are_kept() -> None:
             patient = await gym.open(of("trivial"))
             await patient.step("1")
             assert (await gym.health()).sessions <= 3
-            await asyncio.sleep(1.4)
+            await asyncio.sleep(3.5)
             keeper.cancel()
             assert [state.session for state in await gym.sessions()] == [third.session]
             with pytest.raises(UnknownSession, match="lease"):
