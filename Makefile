@@ -4,13 +4,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test test-slow lint docs bench clean
+.PHONY: setup demo test test-slow test-docker token lint docs bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       train a small agent on TextWorld games over HTTP, from nothing (about ten minutes)"
 	@echo "make test       lint, types, layers and the default tests"
 	@echo "make test-slow  the tests that take minutes"
+	@echo "make test-docker  docker compose up on a real engine, which is brought up where there is none (root, Debian)"
+	@echo "make token      print the token of a compose stack that is up"
 	@echo "make setup | lint | docs | bench | clean"
 
 setup: $(STAMP)
@@ -29,6 +31,13 @@ test: setup lint
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+test-docker: setup
+	tests/docker/engine.sh all
+	$(BIN)/python -m pytest -m docker tests/docker
+
+token:
+	@docker compose exec -T envserver cat /keys/token && echo
 
 lint: setup
 	$(BIN)/ruff check .
