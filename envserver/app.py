@@ -228,7 +228,7 @@ def _routes(app: FastAPI, config: ServerConfig) -> None:
     @app.post("/v1/sessions", status_code=201, response_model=Opened, responses=opening)
     async def open(request: OpenRequest) -> Response:
         """Open a session; the same id and task again answer the same."""
-        return _json(await app.state.sessions.open(request.task, request.session, request.owner), 201)
+        return _opened(await app.state.sessions.open(request.task, request.session, request.owner))
 
     @app.get("/v1/sessions", response_model=list[SessionState], responses=_refusals())
     async def sessions() -> list[SessionState]:
@@ -252,7 +252,7 @@ def _routes(app: FastAPI, config: ServerConfig) -> None:
     async def fork(session: SessionPath, request: ForkRequest | None = None) -> Response:
         """A second live session at a step of this one."""
         request = request or ForkRequest()
-        return _json(await app.state.sessions.fork(session, request.index, request.session), 201)
+        return _opened(await app.state.sessions.fork(session, request.index, request.session))
 
     @app.delete("/v1/sessions/{session}", status_code=204, responses=_refusals(422))
     async def close(session: SessionPath) -> Response:
@@ -361,6 +361,12 @@ def _options(text: str) -> dict[str, JsonValue]:
 
 def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
+
+
+def _opened(body: bytes) -> Response:
+    # An id needs no escape in JSON; a proxy before several servers learns from the header where the session is.
+    id = body[len(b'{"session":"') : body.index(b'"', len(b'{"session":"'))]
+    return Response(body, 201, {"X-Session": id.decode()}, "application/json")
 
 
 async def _on_gym_error(_: Request, error: Exception) -> Response:

@@ -88,7 +88,8 @@ class Gym:
         self.url = url.rstrip("/")
         self.timeout_s = timeout_s
         self.owner = owner or f"{gethostname()[:64]}/{os.getpid()}"
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # A proxy before several servers sends all that one client asks to one of them (docker/haproxy.cfg).
+        self._headers = {"X-Gym-Client": uuid.uuid4().hex} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._http: httpx.AsyncClient | None = None
         self._link: _Link | None = None
         self._connecting: asyncio.Task[_Link] | None = None

@@ -17,13 +17,13 @@ import yaml
 from envserver.launch import launch
 
 ROOT = Path(__file__).parents[2]
-COMPOSE = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
+FILES = [(ROOT / name).read_text(encoding="utf-8") for name in ("compose.yaml", "compose.scale.yaml")]
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILES[0])["services"]
 
 
 def test_every_setting_of_the_file_stands_in_the_example_or_has_a_default() -> None:
     example = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.M))
-    used = dict(re.findall(r"\$\{([A-Z_]+)(:-[^}]*)?\}", COMPOSE))
+    used = dict(re.findall(r"\$\{([A-Z_]+)(:-[^}]*)?\}", "".join(FILES)))
     assert {name for name, default in used.items() if not default} == set()
     assert example <= used.keys()
 
