@@ -14,6 +14,8 @@ import httpx
 import pytest
 import yaml
 
+from envserver import plugins
+from envserver.catalogue import load_env
 from envserver.launch import launch
 
 ROOT = Path(__file__).parents[2]
@@ -96,3 +98,10 @@ def test_secrets_are_made_once_and_reach_a_command_as_variables(tmp_path: Path) 
     assert ran(entry, *show, SKILLS_TOKEN="other").split(",")[1] == "other"
     ran(keys, TURNHALLE_TOKEN="sesame")
     assert ran(entry, *show).startswith("sesame,sesame,")
+
+
+def test_every_world_that_runs_programs_is_told_which_sandbox_a_container_has() -> None:
+    settings = tomllib.loads((ROOT / "docker" / "envserver.toml").read_text(encoding="utf-8"))["env_options"]
+    asked = {name for name in plugins.names("envserver.envs") if "sandbox" in load_env(name).Config.model_fields}
+    assert asked == settings.keys()
+    assert {options["sandbox"] for options in settings.values()} == {"landlock"}
