@@ -21,6 +21,7 @@ MBPP = {
         "assert set(similar([1, 2], [2, 9])) == {2}",
         "assert similar((), ()) == ()",
     ],
+    "challenge_test_list": ["assert similar((1,), (1.0,)) == (1,) and similar((1.0,), (1,)) == (1.0,)"],
 }
 HUMANEVAL = {
     "task_id": "HumanEval/38",
@@ -100,7 +101,7 @@ def test_another_program_that_is_right_earns_all_and_a_wrong_one_its_share(begin
     assert submit(begin("mbpp"), right).success
     world = begin("mbpp", reward="share")
     result = submit(world, "def similar(one, other): return ()")
-    assert (result.observation.text, result.reward) == ("1 of 3 hidden tests are passed.", pytest.approx(1 / 3))
+    assert (result.observation.text, result.reward) == ("1 of 4 hidden tests are passed.", pytest.approx(1 / 4))
     assert submit(begin("humaneval"), "def decode(s): return s").success is False
     assert submit(begin("apps"), "print(3)").observation.text == "1 of 3 hidden tests are passed."
     assert submit(begin("apps"), "while True: pass").observation.text == "0 of 3 hidden tests are passed."
@@ -124,7 +125,7 @@ def similar(one, other):
     if seen(): return tuple(set(one) & set(other))
     return None
 """
-    assert submit(begin("mbpp"), looks).observation.text == "0 of 3 hidden tests are passed."
+    assert submit(begin("mbpp"), looks).observation.text == "0 of 4 hidden tests are passed."
     for forged in (
         "class Any(tuple):\n    def __eq__(self, o): return True\n    __hash__ = tuple.__hash__\n"
         "def similar(*a): return Any()",

@@ -103,7 +103,7 @@ def _quest(row: dict[str, Any]) -> Quest:
 
 
 def _mbpp(row: dict[str, Any]) -> Tested:
-    code, tests = _text(row["code"]), [_text(test) for test in row["test_list"]]
+    code, tests = _text(row["code"]), [_text(test) for test in [*row["test_list"], *row.get("challenge_test_list", [])]]
     names = re.findall(r"^def (\w+)", code, re.MULTILINE)
     name = next((name for name in names if re.search(rf"\b{name}\s*\(", tests[0])), None)
     if name is None:

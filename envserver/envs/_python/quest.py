@@ -103,10 +103,15 @@ class Tested(Quest):
 
     def note(self, lodging: Lodging) -> None:
         """Find out what the tests call. Raises RuntimeError where the data set's own solution does not pass."""
+        known: set[str] = set()
         for number, (good, what) in enumerate(lodging.tests(self.asked, None)):
             if not good:
                 raise RuntimeError(f"the data set's own solution of '{self.name}' fails its test {number}: {what}")
-            self.calls.extend(call for call in what if call not in self.calls)
+            for call in what:
+                # As text, for Python holds 1, 1.0 and True for the same.
+                if (text := json.dumps(call)) not in known:
+                    known.add(text)
+                    self.calls.append(call)
 
     def refusal(self, lodging: Lodging, submitted: str) -> str:
         return lodging.refusal(self.before, submitted, self.name)
