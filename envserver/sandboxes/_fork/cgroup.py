@@ -107,6 +107,10 @@ class Group:
         with contextlib.suppress(OSError):
             _write(directories[swap[1]], swap[0], "0")
 
+    def descriptors(self) -> list[int]:
+        """Files that have to stay open."""
+        return list(self._files.values())
+
     def limit(self, memory_bytes: int, processes: int) -> None:
         """Allow `memory_bytes` beyond what is in use, files in memory among them, and so many processes and threads."""
         os.pwrite(self._files["memory"], b"%d" % (int(self._read("used")) + memory_bytes), 0)

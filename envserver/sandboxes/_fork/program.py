@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from envserver.sandboxes._fork import linux, seccomp
 from envserver.sandboxes._fork.walls import Walls
 
-__all__ = ["stand"]
+__all__ = ["lock_in", "stand"]
 
 NAME = "main.py"
 OPEN_FILES = 256
@@ -52,7 +52,7 @@ def stand(link: socket.socket, walls: Walls, directory: str) -> NoReturn:
 def _become(link: socket.socket, walls: Walls, directory: str) -> NoReturn:
     code = 1
     try:
-        _lock_in(walls, directory)
+        lock_in(walls, directory)
     except OSError as error:
         link.send(json.dumps({"failed": str(error)}).encode())
         os._exit(code)
@@ -74,7 +74,8 @@ def _become(link: socket.socket, walls: Walls, directory: str) -> NoReturn:
         os._exit(code)
 
 
-def _lock_in(walls: Walls, directory: str) -> None:
+def lock_in(walls: Walls, directory: str) -> None:
+    """In the process that will be the program: put up the last walls."""
     linux.die_with_parent()
     os.setsid()
     os.chdir(directory)

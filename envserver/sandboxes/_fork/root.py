@@ -54,6 +54,8 @@ def settle(told: Told) -> None:
     read_only = MOUNT_RDONLY | MOUNT_NOSUID | MOUNT_NODEV
     for path in told.roots:
         _bind(path, STAGE + path, read_only)
+    for path in told.devices:
+        _bind(path, STAGE + path, MOUNT_NOSUID)
     for path in told.hidden:
         if os.path.isdir(STAGE + path):
             mount("hidden", STAGE + path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "mode=0555,size=4k")

@@ -128,6 +128,8 @@ class Rules(Walls):
             _allow(ruleset, root, read, self.told.hidden)
         for device in DEVICES:
             _allow(ruleset, device, READ_FILE | WRITE_FILE, [])
+        for device in self.told.devices:
+            _allow(ruleset, device, READ_FILE | WRITE_FILE | IOCTL_DEVICE, [])
         _allow(ruleset, self.directory, every & ~MAKE_DEVICES & ~IOCTL_DEVICE, [])
         linux.system_call("landlock_restrict_self", ruleset, ctypes.c_uint(0))
         os.close(ruleset)

@@ -24,7 +24,7 @@ from envserver.sandboxes._fork.linux import (
     system_call,
 )
 
-__all__ = ["EVERY_FAMILY", "LOCAL_FAMILY", "install", "program"]
+__all__ = ["EVERY_FAMILY", "LOCAL_FAMILY", "alone", "install", "install_alone", "program"]
 
 EVERY_FAMILY = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
 LOCAL_FAMILY = (socket.AF_UNIX,)
@@ -51,6 +51,13 @@ REFUSED: dict[str, tuple[int, int]] = {
 """Call -> its number on x86_64 and on aarch64, -1 where it has none."""
 # fmt: on
 CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
+COMPANY: dict[str, tuple[int, int]] = {
+    "execve": (59, 221), "execveat": (322, 281), "fork": (57, -1), "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119), "setpriority": (141, 140), "socket": SOCKET, "socketpair": (53, 199),
+    "vfork": (58, -1),
+}  # fmt: skip
+"""What a process that is to stay alone has no use for."""
+CLONE_THREAD = 0x10000
 ARCHITECTURES = (0xC000003E, 0xC00000B7)
 NEW_NAMESPACES = (
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
@@ -94,9 +101,34 @@ def program(machine: str, families: Iterable[int]) -> bytes:
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
 
 
+def alone(machine: str) -> bytes:
+    """A further filter, for a process that may start threads and nothing else, and stays on its cores."""
+    column = ("x86_64", "aarch64").index(machine)
+    code: list[tuple[int, int, int, int]] = [(LOAD, 0, 0, NUMBER)]
+    for numbers in COMPANY.values():
+        if numbers[column] >= 0:
+            code += [(EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, ERRNO | errno.EPERM)]
+    code += [
+        (EQUAL, 0, 3, CLONE[column]),
+        (LOAD, 0, 0, FIRST_ARGUMENT),
+        (ANY_BIT, 1, 0, CLONE_THREAD),
+        (RETURN, 0, 0, ERRNO | errno.EPERM),
+        (RETURN, 0, 0, ALLOW),
+    ]
+    return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
+
+
 def install(families: Iterable[int]) -> None:
     """Put the filter on this process and all that follow from it; needs no_new_privileges."""
-    code = program(platform.machine(), families)
+    _install(program(platform.machine(), families))
+
+
+def install_alone() -> None:
+    """Put the further filter on this process."""
+    _install(alone(platform.machine()))
+
+
+def _install(code: bytes) -> None:
     kept = ctypes.create_string_buffer(code, len(code))
 
     class Program(ctypes.Structure):

@@ -32,6 +32,8 @@ class Told:
     """What a sandbox's files hold, and how many there are, until a run says otherwise."""
     extra: dict[str, str] = field(default_factory=dict)
     """What walls that stand already enforce."""
+    devices: list[str] = field(default_factory=list)
+    """Device nodes of the host that programs may use, beside those that every program has."""
 
 
 class Walls(ABC):
