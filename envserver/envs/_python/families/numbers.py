@@ -53,8 +53,8 @@ class Numbers(Coding):
 """
 
     def sample(self, rng: Random) -> tuple[int, int]:
-        low = rng.randint(10, 900)
-        return low, low + rng.randint(20, 300)
+        low = rng.randint(10, 400)
+        return low, low + rng.randint(20, 160)
 
     def answer(self, low: int, high: int) -> int:
         count, last = 0, -1
