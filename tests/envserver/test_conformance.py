@@ -7,9 +7,9 @@ from envserver.catalogue import EXTRAS
 from envserver.check import check
 from envserver.sandboxes.base import DEFAULT, load_backend
 
-LONG = {"kernel": pytest.mark.slow, "scienceworld": pytest.mark.slow}
+LONG = {"kernel": pytest.mark.slow, "repo": pytest.mark.slow, "scienceworld": pytest.mark.slow}
 """Environments that take a minute to check."""
-SANDBOXED = ("python",)
+SANDBOXED = ("python", "repo")
 """Environments that cannot be played without a sandbox."""
 
 

@@ -1,9 +1,9 @@
 """Runs in a sandbox, alone: programs that use a package, and what each of them gives; it knows no right answer.
 
 Standard input: `{"root", "files", "cases"}`, and with `changes` what to try those from `first` to before `last` on.
-Sources are imported from memory, afresh for each case. Without `changes` each case has a process of its own, so none
-hangs or ends another; the answer is one JSON list. With `changes`, which are sources of ours with a defect, all run
-here, within a number of lines that does not depend on how fast the machine is, until enough are found that differ
+Sources are imported from memory, afresh for each case. Without `changes` they run in a child, and where one hangs or
+ends it the rest in another; the answer is one JSON list. With `changes`, which are sources of ours with a defect, all
+run here, within a number of lines that does not depend on how fast the machine is, until enough are found that differ
 from `files` in some cases, not in most.
 """
 
@@ -119,35 +119,61 @@ def give(source: str) -> dict[str, Any]:
         return {"raises": [kind.__name__ for kind in type(error).__mro__]}
 
 
-def alone(source: str) -> tuple[dict[str, Any], bool]:
-    """The same in a process of its own, and whether it hung."""
+def apart(memory: Memory, cases: list[str]) -> list[dict[str, Any]]:
+    """What all cases give, in a child; where one ends or hangs it, the next ones get another child."""
+    answers: list[dict[str, Any]] = []
+    hung = 0
+    while len(answers) < len(cases) and hung < HUNG:
+        given, late = child(memory, cases[len(answers) :])
+        answers += given
+        if len(answers) < len(cases):
+            answers.append({"died": True})
+            hung += late
+    return answers + [{"died": True} for _ in cases[len(answers) :]]
+
+
+def child(memory: Memory, cases: list[str]) -> tuple[list[dict[str, Any]], bool]:
+    """What cases give in a process of their own, as far as it comes, and whether it hung there."""
     reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
+    pid = os.fork()
+    if pid == 0:
         os.close(reading)
         nothing = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(nothing, number)
-        os.write(writing, json.dumps(give(source)).encode())
+        with os.fdopen(writing, "w") as out:
+            for source in cases:
+                memory.forget()
+                out.write(json.dumps(give(source)) + "\n")
+                out.flush()
         os._exit(0)
     os.close(writing)
+    given: list[dict[str, Any]] = []
     said, ends, hung = b"", time.monotonic() + CASE_S, False
-    while True:
+    while len(given) < len(cases):
         if not select.select([reading], [], [], max(0.0, ends - time.monotonic()))[0]:
             hung = True
             break
         piece = os.read(reading, 1 << 16)
         if not piece:
             break
-        said += piece
+        *lines, said = (said + piece).split(b"\n")
+        for line in lines:
+            given.append(read(line))
+            ends = time.monotonic() + CASE_S
     os.close(reading)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return given[: len(cases)], hung
+
+
+def read(line: bytes) -> dict[str, Any]:
+    """An answer; that of a child which says something else is none."""
     try:
-        told = json.loads(said)
-        return (told if isinstance(told, dict) and not hung else {"died": True}), hung
-    except ValueError:
-        return {"died": True}, hung
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        return {"died": True}
+    return told if isinstance(told, dict) else {"died": True}
 
 
 def together(memory: Memory, cases: list[str]) -> list[dict[str, Any]]:
@@ -223,14 +249,9 @@ def main() -> None:
         json.dump(tried(asked), out)
     else:
         lay_out(asked["files"])
-        sys.meta_path.insert(0, Memory(asked["root"], asked["files"]))
-        answers: list[dict[str, Any]] = []
-        hung = 0
-        for source in asked["cases"]:
-            answer, late = alone(source) if hung < HUNG else ({"died": True}, False)
-            hung += late
-            answers.append(answer)
-        json.dump(answers, out)
+        memory = Memory(asked["root"], asked["files"])
+        sys.meta_path.insert(0, memory)
+        json.dump(apart(memory, asked["cases"]), out)
     out.flush()
 
 
