@@ -45,14 +45,15 @@ async def test_a_slow_world_holds_nobody_up_and_pings_are_answered(server: Launc
             body = {"task": {"env": env, "key": "train/0"}, "session": session}
             await ask(socket, json.dumps({"id": session, "verb": "open", "body": body}))
         began = time.monotonic()
-        step = {"index": 0, "action": {"text": "sleep 2"}}
+        step = {"index": 0, "action": {"text": "sleep 1"}}
         await socket.send(json.dumps({"id": "slow", "verb": "step", "session": "ws-slow", "body": step}))
         await asyncio.wait_for(await socket.ping(), 5)
         quick = await ask(socket, json.dumps({"id": "quick", "verb": "step", "session": "ws-quick", "body": step}))
         assert quick["id"] == "quick"
         slow = json.loads(await asyncio.wait_for(socket.recv(), 20))
         assert slow["id"] == "slow"
-        assert time.monotonic() - began > 1.9
+        assert "ok" in slow
+        assert time.monotonic() - began > 0.9
         for session in ("ws-slow", "ws-quick"):
             assert await ask(socket, json.dumps({"id": 1, "verb": "close", "session": session})) == {
                 "id": 1,
