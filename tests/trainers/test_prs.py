@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from agents.types import Episode, Move, Prompt, Reply, Sample, StopReason, Turn
 from envserver.schema import Action, Observation, Opened, StepResult, Task, ToolSpec
-from trainers.plugged import BadConfig
+from trainers.plugged import BadConfig, plugged
 from trainers.shapers.prs import Prs
 
 LOOK = ToolSpec(
@@ -163,3 +164,13 @@ async def test_nobody_is_asked_about_an_answer_whose_stage_is_locked() -> None:
     ):
         await shaper.shaped(episode, episode.rewards)
     assert judge.asked == []
+
+
+@pytest.mark.parametrize("missing", ["sacrebleu", "jsonschema"])
+def test_without_its_extra_it_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(sys.modules):
+        if name in ("trainers.shapers.prs", "trainers.bleu") or name.startswith(f"{missing}."):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(BadConfig, match=r"shaper 'prs' needs its extra: pip install 'turnhalle\[prs\]'"):
+        plugged("trainers.shapers", "Shaper")("prs")

@@ -101,8 +101,7 @@ def test_the_advantages_of_a_task_that_is_drawn_again_and_again_decay():
     algorithm.observe(group("k0", 1.0, 0.0))
     rows = []
     for _ in range(3):
-        algorithm._here = set()
-        algorithm._step += 1
+        algorithm.choose(0)  # a step begins
         assert keys(algorithm.replace(1)) == ["k0"]
         rows.append(algorithm.advantages([group("k0", 1.0, 0.0)])[0][0][0])
     assert rows == pytest.approx([0.707106, 0.8 * 0.707106, 0.64 * 0.707106], abs=1e-6)
@@ -113,17 +112,15 @@ def test_the_advantages_of_a_task_that_is_drawn_again_and_again_decay():
 def test_a_task_that_comes_in_its_turn_is_not_damped_and_draws_are_forgotten():
     algorithm = vspo(2, window_steps=2, damping=0.5)
     algorithm.observe(group("k0", 1.0, 0.0))
-    algorithm._step = 1
+    algorithm.choose(0)
     algorithm.replace(1)
     assert algorithm.factor("k0") == 1.0
-    algorithm.choose(1)
-    assert algorithm.factor("k0") == 1.0  # of this step's turn
-    algorithm._here = set()
+    algorithm.choose(0)
+    assert algorithm.factor("k0") == 1.0  # not drawn by value in this step
     algorithm.replace(1)
     assert algorithm.factor("k0") == 0.5  # the second in two steps
     for _ in range(2):
-        algorithm.choose(1)
-    algorithm._here = set()
+        algorithm.choose(0)
     algorithm.replace(1)
     assert algorithm.factor("k0") == 1.0
 

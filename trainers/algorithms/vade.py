@@ -14,7 +14,7 @@ that was never played may have any p, so a pool far larger than what a run plays
 from __future__ import annotations
 
 import statistics
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -22,6 +22,9 @@ from pydantic import Field
 from envserver.schema import Task
 from trainers.algorithms.base import Algorithm, AlgorithmConfig, Group, Metrics
 from trainers.algorithms.grpo import GrpoConfig
+
+if TYPE_CHECKING:
+    from trainers.tasks import TaskPool
 
 __all__ = ["Vade"]
 
@@ -47,7 +50,7 @@ class Vade(Algorithm):
     Config: ClassVar[type[AlgorithmConfig]] = VadeConfig
     config: VadeConfig
 
-    def __init__(self, config: Any, pool: Any) -> None:
+    def __init__(self, config: AlgorithmConfig, pool: TaskPool) -> None:
         super().__init__(config, pool)
         self._evidence: dict[str, tuple[float, float]] = {}
         """Episodes solved and failed, by task; the prior is not in it."""

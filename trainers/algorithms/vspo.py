@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,9 @@ from envserver.schema import Task
 from skills_db.types import TaskStat
 from trainers.algorithms.base import Algorithm, AlgorithmConfig, Group, Metrics, alike
 from trainers.algorithms.grpo import GrpoConfig
+
+if TYPE_CHECKING:
+    from trainers.tasks import TaskPool
 
 __all__ = ["Vspo"]
 
@@ -56,7 +59,7 @@ class Vspo(Algorithm):
     Config: ClassVar[type[AlgorithmConfig]] = VspoConfig
     config: VspoConfig
 
-    def __init__(self, config: Any, pool: Any) -> None:
+    def __init__(self, config: AlgorithmConfig, pool: TaskPool) -> None:
         super().__init__(config, pool)
         self._step = 0
         self._drawn: dict[str, list[int]] = {}

@@ -19,7 +19,7 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import Field, model_validator
@@ -75,7 +75,7 @@ class Prs(Shaper):
     Config: ClassVar[type[ShaperConfig]] = PrsConfig
     config: PrsConfig
 
-    def __init__(self, config: Any, grader: Grader | None = None) -> None:
+    def __init__(self, config: PrsConfig, grader: Grader | None = None) -> None:
         """`grader` takes the place of the endpoint in the config. Raises BadConfig for references that are none."""
         super().__init__(config)
         self.grader = grader or Endpoint(self.config.judge, "[shapers] judge.url")
