@@ -127,15 +127,15 @@ def _measured(
         return float(similar_N[np.argpartition(similar_N, -10)[-10:]].min())
 
     def assign(vector_D: np.ndarray) -> None:
-        with database.reading() as connection:
-            door.clusters.best(connection, ENV, vector_D)
+        with database.asking() as connection:
+            door.clusters.around(connection, ENV, vector_D)
 
     def nearest(vector_D: np.ndarray) -> list[tuple[int, float]]:
-        with database.reading() as connection:
+        with database.asking() as connection:
             return nearest_experiences(connection, door.clusters, ENV, vector_D, 10, _USED)
 
     def hybrid(words: str) -> None:
-        with database.reading() as connection:
+        with database.asking() as connection:
             look(connection, door.clusters, words, Wanted(env=ENV))
 
     rounds: list[dict[str, list[float]]] = []

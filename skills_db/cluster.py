@@ -13,6 +13,7 @@ import importlib.util
 import os
 import threading
 import weakref
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,13 +26,25 @@ from skills_db.indexes.base import Ids, Index, Space, read_rows
 from skills_db.indexes.exact import Exact
 from skills_db.indexes.pgvector import Pgvector, has_extension
 from skills_db.tables import CLUSTERS
-from skills_db.vectors import Vector, pack_vector
+from skills_db.vectors import Rows, Vector, pack_vector, unpack_vectors
 
-__all__ = ["DELTA", "INDEXES", "Clusters"]
+__all__ = ["DELTA", "INDEXES", "Around", "Clusters"]
 
 DELTA = 0.85
 INDEXES = ("exact", "hnsw", "pgvector")
-_CANDIDATES = 8
+CANDIDATES = 8
+"""So many of an index's nearest are compared by their vectors in SQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The clusters around a vector."""
+
+    ids: Ids
+    """The nearest first."""
+    best: tuple[int, float] | None
+    """(cluster, cosine similarity) of the nearest representative; None where there is none."""
+
 
 Opened = weakref.WeakKeyDictionary[sa.Connection, dict[str, tuple[Index, Exact]]]
 
@@ -64,19 +77,21 @@ class Clusters:
             memory.read(connection)
             return memory.nearest(connection, vector_D, count)
 
-    def best(
-        self, connection: sa.Connection, env: str, vector_D: Vector, near: Ids | None = None
-    ) -> tuple[int, float] | None:
-        """(cluster, cosine similarity) of the nearest representative, maybe among `near`; None where there is none."""
-        if near is None:
-            near = self.near(connection, env, vector_D, _CANDIDATES)
-        return self._nearest(connection, near[:_CANDIDATES], vector_D)
+    def around(self, connection: sa.Connection, env: str, vector_D: Vector, count: int = CANDIDATES) -> Around:
+        """Up to `count` clusters, and which of them is the nearest."""
+        server = self._in_server(connection, env)
+        if server is not None and server.is_made(connection):
+            near, packed = server.nearest_rows(connection, vector_D, count, CANDIDATES)
+            rows_ND = unpack_vectors(packed, self.embedder.dimensions)
+            return Around(near, _best(near[:CANDIDATES], rows_ND, vector_D))
+        near = self.near(connection, env, vector_D, count)
+        return Around(near, self._nearest(connection, near[:CANDIDATES], vector_D))
 
     def assign(self, connection: sa.Connection, env: str, situation: str, vector_D: Vector) -> int:
         """The situation's cluster, opened where none is alike, in an open write transaction."""
         known, own = self._for_writing(connection, env)
         with self._lock:
-            found = [part.nearest(connection, vector_D, _CANDIDATES) for part in (known, own)]
+            found = [part.nearest(connection, vector_D, CANDIDATES) for part in (known, own)]
         at = self._nearest(connection, np.concatenate(found), vector_D)
         if at is not None and at[1] >= self.delta:
             return at[0]
@@ -129,12 +144,7 @@ class Clusters:
         return opened[env]
 
     def _nearest(self, connection: sa.Connection, candidates: Ids, vector_D: Vector) -> tuple[int, float] | None:
-        ids, rows_ND = read_rows(connection, candidates, self.embedder.dimensions)
-        if not len(ids):
-            return None
-        similar_N = rows_ND @ vector_D
-        best = min(range(len(ids)), key=lambda i: (-round(float(similar_N[i]), 6), int(ids[i])))
-        return int(ids[best]), float(similar_N[best])
+        return _best(*read_rows(connection, candidates, self.embedder.dimensions), vector_D)
 
     def _space(self, env: str) -> Space:
         return Space(env, self.embedder.name, self.embedder.dimensions)
@@ -155,6 +165,15 @@ class Clusters:
             else:
                 self._memory[env] = Exact(self._space(env))
         return self._memory[env]
+
+
+def _best(ids: Ids, rows_ND: Rows, vector_D: Vector) -> tuple[int, float] | None:
+    """(id, cosine similarity) of the nearest row, of equals the older; None where there is none."""
+    if not len(ids):
+        return None
+    similar_N = rows_ND @ vector_D
+    best = min(range(len(ids)), key=lambda i: (-round(float(similar_N[i]), 6), int(ids[i])))
+    return int(ids[best]), float(similar_N[best])
 
 
 def _in_process() -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -35,6 +36,11 @@ __all__ = ["Database", "connect", "parse_url"]
 BUSY_TIMEOUT_S = 60.0
 AT_ONCE_MS = 10
 """PostgreSQL's shortest wait that is one: 0 would wait for ever."""
+TRUSTED_S = 1.0
+"""A PostgreSQL connection that was used so lately is not asked whether it still answers: that costs a round trip."""
+NEIGHBOURS_SEEN = 80
+"""Vectors that pgvector's graph holds at once in a search: the more, the more of the nearest it finds. A connection is
+told so when it is opened, since to tell it in each transaction is a round trip, too."""
 CACHE_KIB = 32 * 1024
 """Of a SQLite connection, at most: what leads to a million experiences fits, and is not read again for each."""
 
@@ -57,6 +63,16 @@ class Database:
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database."""
         with self._translated(), self.engine.connect() as connection:
+            if self.dialect == "postgresql":  # there a statement would see what was committed before it began
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    @contextmanager
+    def asking(self) -> Iterator[sa.Connection]:
+        """Statements that write nothing and need not see the same state; PostgreSQL is spared BEGIN and ROLLBACK."""
+        with self._translated(), self.engine.connect() as connection:
+            if self.dialect == "postgresql":
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
     @contextmanager
@@ -193,13 +209,30 @@ def _sqlite(url: sa.URL, where: str, *, create: bool, readonly: bool) -> sa.Engi
 def _postgresql(url: sa.URL, *, readonly: bool) -> sa.Engine:
     try:
         engine = sa.create_engine(
-            url,
-            pool_pre_ping=True,
-            max_overflow=-1,
-            connect_args={"connect_timeout": url.query.get("connect_timeout", 10)},
+            url, max_overflow=-1, connect_args={"connect_timeout": url.query.get("connect_timeout", 10)}
         )
     except ModuleNotFoundError as error:
         raise StoreUnreachable("PostgreSQL needs its extra: pip install 'turnhalle[postgres]'") from error
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: ConnectionPoolEntry) -> None:
+        connection.autocommit = True
+        connection.execute(f"SET hnsw.ef_search = {NEIGHBOURS_SEEN}")  # a name of no meaning where pgvector is not
+        connection.autocommit = False
+
+    @sa.event.listens_for(engine, "checkin")
+    def used(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        record.info["used"] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def answers(connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: object) -> None:
+        if time.monotonic() - record.info.get("used", time.monotonic()) < TRUSTED_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:  # a server that was started anew has forgotten all of them
+            raise exc.InvalidatePoolError from error
+
     return engine.execution_options(postgresql_readonly=True) if readonly else engine
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -30,23 +30,28 @@ from skills_db.vectors import Vector, pack_vector
 __all__ = ["Experiences", "check_experience", "digest_of"]
 
 # Made once: to put a statement together takes longer than to run it.
-_IN_USE = (EXPERIENCES.c.kind == sa.bindparam("kind"), EXPERIENCES.c.retired.is_(None))
-_OF_KIND = Candidates(*_IN_USE)
-_HITS = sa.select(EXPERIENCES.c.id, EXPERIENCES.c.advice, EXPERIENCES.c.score)
+_OF_KIND = Candidates(EXPERIENCES.c.kind == sa.bindparam("kind"), EXPERIENCES.c.retired.is_(None))
+_HITS = sa.select(EXPERIENCES.c.id, EXPERIENCES.c.kind, EXPERIENCES.c.advice, EXPERIENCES.c.score)
 _NAMED = _HITS.where(EXPERIENCES.c.id.in_(sa.bindparam("ids", expanding=True)))
-_OWN = _HITS.where(EXPERIENCES.c.cluster == sa.bindparam("cluster"), *_IN_USE)
-_LINKED = _HITS.join(LINKS, LINKS.c.experience == EXPERIENCES.c.id)
-_LINKED = _LINKED.where(LINKS.c.cluster == sa.bindparam("cluster"), *_IN_USE)
 
 
-def _best(query: sa.Select[Any], columns: Any) -> sa.Select[Any]:
-    rows = sa.bindparam("rows", type_=sa.Integer)
-    return query.order_by(columns.score.desc(), columns.id.desc()).limit(rows)
+def _best_of(kind: str) -> sa.Select[Any]:
+    """The best of a kind that a cluster has, its parameter of the kind's name says how many."""
+    in_use = (EXPERIENCES.c.kind == kind, EXPERIENCES.c.retired.is_(None))
+    cluster = sa.bindparam("cluster", type_=sa.BigInteger)
+    own = _HITS.where(EXPERIENCES.c.cluster == cluster, *in_use)
+    linked = _HITS.join(LINKS, LINKS.c.experience == EXPERIENCES.c.id).where(LINKS.c.cluster == cluster, *in_use)
+    rows = sa.bindparam(kind, type_=sa.Integer)
+
+    def best(query: sa.Select[Any], columns: Any) -> sa.Select[Any]:
+        return query.order_by(columns.score.desc(), columns.id.desc()).limit(rows)
+
+    # Each by itself first, so that those of a large cluster come from its index.
+    either = sa.union_all(*(sa.select(best(part, EXPERIENCES.c).subquery()) for part in (own, linked))).subquery()
+    return sa.select(best(sa.select(either), either.c).subquery())
 
 
-# Each by itself first, so that those of a large cluster come from its index.
-_EITHER = sa.union_all(*(sa.select(_best(part, EXPERIENCES.c).subquery()) for part in (_OWN, _LINKED))).subquery()
-_BEST = _best(sa.select(_EITHER), _EITHER.c)
+_BEST = sa.union_all(_best_of("skill"), _best_of("failure"))
 
 
 def digest_of(env: str, kind: str, situation: str, advice: str) -> str:
@@ -105,16 +110,17 @@ class Experiences:
         vector_D = self._embedder.embed([query.situation])[0]
         hits: list[Hit] = []
         alike: list[tuple[int, float]] = []
-        with self._database.reading() as connection:
-            near = self.clusters.near(connection, query.env, vector_D, RINGS[1])
-            at = self.clusters.best(connection, query.env, vector_D, near)
-            own = at[0] if at is not None and at[1] >= self.clusters.delta else None
-            for kind, limit in (("skill", query.skills), ("failure", query.failures)):
-                if limit <= 0 or at is None:
+        limits = {"skill": query.skills, "failure": query.failures}
+        with self._database.asking() as connection:
+            at = self.clusters.around(connection, query.env, vector_D, RINGS[1])
+            own = at.best[0] if at.best is not None and at.best[1] >= self.clusters.delta else None
+            best = [] if own is None or at.best is None else self._of_cluster(connection, own, limits, 1.0 - at.best[1])
+            for kind, limit in limits.items():
+                if limit <= 0 or at.best is None:
                     continue
-                found = [] if own is None else self._of_cluster(connection, own, kind, limit, 1.0 - at[1])
+                found = [hit for hit in best if hit.kind == kind]
                 if not found:
-                    found, linked = self._by_vector(connection, query.env, kind, limit, vector_D, near)
+                    found, linked = self._by_vector(connection, query.env, kind, limit, vector_D, at.ids)
                     alike += linked
                 hits += found
         self._links.keep(query.env, query.situation, vector_D, own, alike)
@@ -203,9 +209,13 @@ class Experiences:
             found = connection.execute(sa.select(EXPERIENCES.c.id).where(EXPERIENCES.c.digest == digest)).scalar_one()
         return int(found)
 
-    def _of_cluster(self, connection: sa.Connection, cluster: int, kind: str, limit: int, distance: float) -> list[Hit]:
-        rows = connection.execute(_BEST, {"cluster": cluster, "kind": kind, "rows": limit})
-        return [_hit(row, kind, "cluster", distance) for row in rows]
+    def _of_cluster(
+        self, connection: sa.Connection, cluster: int, limits: Mapping[str, int], distance: float
+    ) -> list[Hit]:
+        """Its best, up to so many of each kind; the best of a kind first."""
+        counts = {kind: max(0, limit) for kind, limit in limits.items()}
+        rows = connection.execute(_BEST, {"cluster": cluster, **counts}).all()
+        return [_hit(row, "cluster", distance) for row in sorted(rows, key=lambda row: (-row.score, -row.id))]
 
     def _by_vector(
         self, connection: sa.Connection, env: str, kind: str, limit: int, vector_D: Vector, near: Ids
@@ -217,7 +227,7 @@ class Experiences:
         alike = [each for each in found if each[1] >= self.clusters.delta]
         order = sorted(alike, key=lambda each: (-rows[each[0]].score, -each[0]))
         order += [each for each in found if each[1] < self.clusters.delta]
-        return [_hit(rows[id], kind, "vector", 1.0 - similarity) for id, similarity in order[:limit]], alike
+        return [_hit(rows[id], "vector", 1.0 - similarity) for id, similarity in order[:limit]], alike
 
 
 def _settle(connection: sa.Connection, experience: int, episode: str, reward: float) -> int:
@@ -244,5 +254,5 @@ def check_experience(item: NewExperience) -> None:
         raise BadRecord("an experience needs an environment and some advice")
 
 
-def _hit(row: Any, kind: str, match: Literal["cluster", "vector"], distance: float) -> Hit:
-    return Hit(id=row.id, advice=row.advice, kind=kind, score=row.score, match=match, distance=max(0.0, distance))
+def _hit(row: Any, match: Literal["cluster", "vector"], distance: float) -> Hit:
+    return Hit(id=row.id, advice=row.advice, kind=row.kind, score=row.score, match=match, distance=max(0.0, distance))

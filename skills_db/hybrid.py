@@ -21,9 +21,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from skills_db.cluster import Clusters
+from skills_db.cluster import Around, Clusters
 from skills_db.errors import BadRecord
-from skills_db.indexes.base import Ids
 from skills_db.neighbours import RINGS, Candidates, nearest_experiences
 from skills_db.search import Terms, as_asked, matching_experiences, occurrences, snippet_of, terms
 from skills_db.tables import EPISODES, EXPERIENCES, LINKS
@@ -138,12 +137,12 @@ def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wante
     asked = terms(text)
     vector_D = clusters.embedder.embed([text])[0]
     envs = clusters.envs(connection) if wanted.env is None else [wanted.env]
-    near = {env: clusters.near(connection, env, vector_D, RINGS[1]) for env in envs}
+    near = {env: clusters.around(connection, env, vector_D, RINGS[1]) for env in envs}
     values = {**given, "embedder": clusters.embedder.name, "depth": depth}
     rankings = {
         "text": _by_text(connection, asked, wanted.limit, statements, values)[:depth],
         "vector": _by_vector(connection, clusters, near, vector_D, statements, values),
-        "cluster": _by_cluster(connection, clusters, near, vector_D, statements, values),
+        "cluster": _by_cluster(connection, clusters, near, statements, values),
     }
     places, totals = join(rankings)
     best = sorted(totals, key=lambda id: (-totals[id], -id))[: wanted.limit]
@@ -232,28 +231,26 @@ def _bm25(body: str, asked: Terms, usual: float) -> float:
 def _by_vector(
     connection: sa.Connection,
     clusters: Clusters,
-    near: dict[str, Ids],
+    near: dict[str, Around],
     vector_D: Vector,
     statements: Statements,
     values: Mapping[str, Any],
 ) -> list[tuple[int, float]]:
     found: list[tuple[int, float]] = []
     depth = values["depth"]
-    for env, lists in near.items():
-        found += nearest_experiences(connection, clusters, env, vector_D, depth, statements.vector, values, lists)
+    for env, at in near.items():
+        found += nearest_experiences(connection, clusters, env, vector_D, depth, statements.vector, values, at.ids)
     return sorted(found, key=lambda each: -round(each[1], 4))[:depth]
 
 
 def _by_cluster(
     connection: sa.Connection,
     clusters: Clusters,
-    near: dict[str, Ids],
-    vector_D: Vector,
+    near: dict[str, Around],
     statements: Statements,
     values: Mapping[str, Any],
 ) -> list[tuple[int, float]]:
-    nearest = [clusters.best(connection, env, vector_D, lists) for env, lists in near.items()]
-    own = [at[0] for at in nearest if at is not None and at[1] >= clusters.delta]
+    own = [at.best[0] for at in near.values() if at.best is not None and at.best[1] >= clusters.delta]
     if not own:
         return []
     return [(row.id, row.score) for row in connection.execute(statements.cluster, {**values, "own": own})]

@@ -246,7 +246,7 @@ class Store:
 
     def look(self, text: str, wanted: Wanted | None = None) -> list[Ranked]:
         """Experiences by words, vectors and cluster at once, and why each stands where it does. Raises BadRecord."""
-        with self._database.reading() as connection:
+        with self._database.asking() as connection:
             return _hybrid.look(connection, self._experiences.clusters, text, wanted)
 
     def find(

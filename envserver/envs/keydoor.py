@@ -2,6 +2,9 @@
 
 The smallest world that must be read to be solved: two to four steps, no dependency, microseconds a step. A key such as
 `doors-3/train/0007` names a room completely; the task's seed shuffles another room under the same key.
+
+With `houses`, no text names the way out. What hangs on the wall tells the house, and a house has one way out, whichever
+room it is: only who has been there knows. So there is something for a memory to carry from one episode to another.
 """
 
 from __future__ import annotations
@@ -21,6 +24,16 @@ __all__ = ["Keydoor"]
 
 COLOURS = ("red", "blue", "green", "yellow", "white", "black", "brown", "pink")
 SIZES = {"train": 10_000, "valid": 1_000, "test": 1_000}
+_HUNG = (
+    "anchor anvil apple badger barrel basket beacon bear beehive bell birch boar bottle bridge bugle cannon "
+    "castle cedar clover compass cricket crown dolphin drum eagle feather ferry fiddle fox frog griffin hammer "
+    "hare harp heron ivy kettle ladle lantern lion loom maple mill moon nettle otter owl pear pike plough quill "
+    "raven rook rose saddle salmon shovel sickle spade spear stag star swan thistle tower tulip wagon walnut "
+    "whale wheel willow wolf"
+)
+HUNG = tuple(_HUNG.split())
+"""What hangs on walls."""
+ON_A_WALL = 5
 KEY = re.compile(r"doors-([2-8])/(train|valid|test)/([0-9]{4})")
 
 
@@ -33,6 +46,10 @@ class KeydoorConfig(EnvConfig):
     """Numbers of doors whose rooms are listed in turn, in the place of `doors`: a small set of easy and hard ones."""
     max_steps: int = Field(default=8, ge=4, le=1000)
     """Steps after which the episode is cut; the longest room needs 4."""
+    houses: int = Field(default=0, ge=0, le=100_000)
+    """0: the text names the way out. Else every room is in one of so many houses, and the house decides."""
+    town: int = Field(default=0, ge=0)
+    """Where the houses are. What holds in one town says nothing about another."""
 
     @field_validator("mixture")
     @classmethod
@@ -67,9 +84,13 @@ class Keydoor(Env):
         self.colours = rng.sample(COLOURS, int(match[1]))
         self.exit = rng.choice(self.colours)
         self.dark = rng.random() < 0.5
-        self.shut = rng.random() < 0.5
-        """The chest with the exit's key is closed."""
-        self.hanging = [colour for colour in self.colours if not (self.shut and colour == self.exit)]
+        self.chest = self.exit if rng.random() < 0.5 else ""
+        """The key in the closed chest."""
+        self.wall: list[str] = []
+        """What tells the house."""
+        if self.config.houses:
+            self._move_in(rng)
+        self.hanging = [colour for colour in self.colours if colour != self.chest]
         rng.shuffle(self.hanging)
         self.held = ""
         self.steps = 0
@@ -85,9 +106,9 @@ class Keydoor(Env):
             self.dark = False
             return self._look("The lamp burns.")
         if thing == "chest":
-            self.shut = False
-            self.hanging.append(self.exit)
-            return self._look(f"You find the {self.exit} key in the chest.")
+            found, self.chest = self.chest, ""
+            self.hanging.append(found)
+            return self._look(f"You find the {found} key in the chest.")
         colour = thing.partition(" ")[0]
         if verb == "take":
             if self.held:
@@ -112,26 +133,38 @@ class Keydoor(Env):
             return Action(text="light lamp")
         if self.held == self.exit:
             return Action(text=f"open {self.exit} door")
-        return Action(text="open chest" if self.shut else f"take {self.exit} key")
+        return Action(text="open chest" if self.chest == self.exit else f"take {self.exit} key")
+
+    def _move_in(self, rng: random.Random) -> None:
+        """The room becomes one of a house. Any key may be in its chest, or the missing one would tell the way out."""
+        house = random.Random(f"town {self.config.town}, house {rng.randrange(self.config.houses)}")
+        self.wall, out = house.sample(HUNG, ON_A_WALL), house.choice(COLOURS)
+        if out not in self.colours:
+            self.colours[self.colours.index(self.exit)] = out
+        self.exit = out
+        self.chest = rng.choice(self.colours) if self.chest else ""
 
     def _choices(self) -> list[str]:
         doors = [f"open {colour} door" for colour in self.colours]
         if self.dark:
             return ["light lamp", *doors]
         keys = [f"take {colour} key" for colour in self.hanging]
-        return [*keys, *(["open chest"] if self.shut else []), *doors]
+        return [*keys, *(["open chest"] if self.chest else []), *doors]
 
     def _look(self, event: str = "") -> StepResult:
         """What is seen after `event`; the end of the episode where the steps are used up."""
         if self.steps >= self.config.max_steps:
             return cut(f"{event} Your time is up.".lstrip())
         seen = [event] if event else []
-        seen.append(f"The way out is the {self.exit} door.")
+        if not self.wall:
+            seen.append(f"The way out is the {self.exit} door.")
         if self.dark:
             seen.append("It is dark; there is a lamp.")
         else:
+            if self.wall:
+                seen.append(f"On the wall: {', '.join(self.wall)}.")
             seen.append(f"Keys: {', '.join(self.hanging) or 'none'}.")
-            if self.shut:
+            if self.chest:
                 seen.append("The chest is shut.")
         seen.append(f"You hold {f'the {self.held} key' if self.held else 'nothing'}.")
         return going(" ".join(seen), choices=self._choices())

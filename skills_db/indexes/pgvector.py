@@ -7,10 +7,13 @@ query and the graph. A writer first copies what others, without the extension, h
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import sqlalchemy as sa
 
+from skills_db.database import NEIGHBOURS_SEEN
 from skills_db.indexes.base import Ids, Index, Space
 from skills_db.vectors import Rows, Vector
 
@@ -19,9 +22,10 @@ __all__ = ["PREFIX", "Pgvector", "has_extension"]
 PREFIX = "nearest_"
 """Begins the names of the tables, which no migration describes."""
 
-_EXPANSION_SEARCH = 80
 _BUILD_MEMORY = "512MB"
 """While the index is made: a graph that does not fit is made on disk, many times slower."""
+_MOST_SEEN = 1000
+"""pgvector looks at no more."""
 _MOST_DIMENSIONS = 2000
 """pgvector indexes no more."""
 
@@ -40,6 +44,11 @@ class Pgvector(Index):
         whole = "\x1f".join((space.env, space.embedder, str(space.dimensions)))
         self._made = False
         self._table = PREFIX + hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:16]
+        self._nearest = sa.text(
+            "SELECT near.id, clusters.vector FROM (SELECT id, far, row_number() OVER (ORDER BY far) AS rank FROM "
+            f"(SELECT id, vector <=> CAST(:vector AS vector) AS far FROM {self._table} ORDER BY far LIMIT :count) AS "
+            "ranked) AS near LEFT JOIN clusters ON clusters.id = near.id AND near.rank <= :rows ORDER BY near.far"
+        )
 
     def is_made(self, connection: sa.Connection) -> bool:
         """Whether the table is there, in a transaction that only reads."""
@@ -84,11 +93,27 @@ class Pgvector(Index):
 
     def nearest(self, connection: sa.Connection, vector_D: Vector, count: int) -> Ids:
         """Up to `count` clusters, the nearest first."""
-        width = sa.select(sa.func.set_config("hnsw.ef_search", str(min(1000, max(_EXPANSION_SEARCH, count))), True))
-        connection.execute(width)
-        query = sa.text(f"SELECT id FROM {self._table} ORDER BY vector <=> CAST(:vector AS vector) LIMIT :count")
-        found = connection.execute(query, {"vector": _literal(vector_D), "count": count}).scalars().all()
-        return np.array(found, np.int64)
+        return self.nearest_rows(connection, vector_D, count, 0)[0]
+
+    def nearest_rows(
+        self, connection: sa.Connection, vector_D: Vector, count: int, rows: int
+    ) -> tuple[Ids, Sequence[bytes]]:
+        """`nearest`, and of the first `rows` of them the vectors as SQL has them."""
+        values = {"vector": _literal(vector_D), "count": count, "rows": rows}
+        with _seeing(connection, count):
+            found = connection.execute(self._nearest, values).all()
+        return np.array([row.id for row in found], np.int64), [row.vector for row in found[:rows]]
+
+
+@contextmanager
+def _seeing(connection: sa.Connection, count: int) -> Iterator[None]:
+    """The graph's search is as wide as `count`, where it is not anyway."""
+    if count <= NEIGHBOURS_SEEN:
+        yield
+        return
+    connection.exec_driver_sql(f"SET hnsw.ef_search = {min(_MOST_SEEN, count)}")
+    yield
+    connection.exec_driver_sql(f"SET hnsw.ef_search = {NEIGHBOURS_SEEN}")
 
 
 def _literal(vector_D: Vector) -> str:

@@ -76,6 +76,39 @@ def test_the_step_limit_cuts_the_episode():
     assert results[-1].success is False
 
 
+def test_a_house_has_one_way_out_that_no_text_names_and_another_town_has_others():
+    ways: dict[str, set[str]] = {}
+    for number in range(300):
+        world, result = room(f"doors-4/train/{number:04d}", houses=20)
+        assert world.exit in world.colours
+        assert len(set(world.colours)) == 4
+        seen = result.observation.text
+        while not result.over:
+            assert "way out" not in result.observation.text
+            result = world.step(world.expert())
+            seen += result.observation.text if not result.over else ""
+        assert result.success
+        assert f"On the wall: {', '.join(world.wall)}." in seen
+        ways.setdefault(" ".join(world.wall), set()).add(world.exit)
+    assert len(ways) == 20
+    assert all(len(out) == 1 for out in ways.values())
+    assert not ways.keys() & {
+        " ".join(room(f"doors-4/train/{number:04d}", houses=20, town=1)[0].wall) for number in range(50)
+    }
+
+
+def test_in_a_house_neither_chest_nor_place_tells_the_way_out():
+    in_chest = out_in_chest = 0
+    places = [0] * 4
+    for number in range(2000):
+        world, _ = room(f"doors-4/train/{number:04d}", houses=2000)
+        places[world.colours.index(world.exit)] += 1
+        in_chest += bool(world.chest)
+        out_in_chest += world.chest == world.exit
+    assert 0.19 <= out_in_chest / in_chest <= 0.31
+    assert all(420 <= place <= 580 for place in places)
+
+
 def test_the_seed_makes_another_room_under_the_same_key():
     assert len({room(seed=seed)[1].observation.text for seed in range(20)}) > 5
 

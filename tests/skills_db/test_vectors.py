@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,13 @@ from skills_db.cluster import Clusters
 from skills_db.database import Database, connect
 from skills_db.embedders.hashing import Hashing, HashingConfig
 from skills_db.experiences import Experiences
+from skills_db.hybrid import Wanted
 from skills_db.indexes import hnsw
 from skills_db.indexes.base import Space
 from skills_db.indexes.exact import Exact
 from skills_db.migrate import migrate
 from skills_db.models import Cluster
-from skills_db.store import open_store
+from skills_db.store import Store, open_store
 from skills_db.types import NewExperience, Query
 from skills_db.vectors import pack_vector, unpack_vectors
 
@@ -135,11 +136,11 @@ def test_clusters_of_a_transaction_that_is_rolled_back_are_forgotten(database: D
     with pytest.raises(ZeroDivisionError):
         interrupted()
     with database.reading() as connection:
-        assert clusters.best(connection, "e", vector_D) is None
+        assert clusters.around(connection, "e", vector_D).best is None
     with database.writing() as connection:
         kept = clusters.assign(connection, "e", "a locked drawer", vector_D)
     with database.reading() as connection:
-        assert clusters.best(connection, "e", vector_D) == (kept, pytest.approx(1.0, abs=1e-3))
+        assert clusters.around(connection, "e", vector_D).best == (kept, pytest.approx(1.0, abs=1e-3))
 
 
 def test_threads_that_share_a_library_open_a_cluster_once(database: Database) -> None:
@@ -158,6 +159,19 @@ def test_threads_that_share_a_library_open_a_cluster_once(database: Database) ->
     with database.reading() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM clusters")).scalar() == len(texts)
         assert connection.execute(sa.text("SELECT count(*) FROM experiences")).scalar() == 80
+
+
+def statements(store: Store, call: Callable[[], object]) -> int:
+    """How many a call sends: each is a round trip to a server."""
+    sent: list[str] = []
+
+    def see(connection: object, cursor: object, statement: str, *others: object) -> None:
+        sent.append(statement)
+
+    sa.event.listen(store._database.engine, "before_cursor_execute", see)
+    call()
+    sa.event.remove(store._database.engine, "before_cursor_execute", see)
+    return len(sent)
 
 
 @pytest.mark.postgres
@@ -179,6 +193,8 @@ def test_pgvector_keeps_its_graph_in_the_transaction_and_catches_up(pgvector_ser
             assert kept == connection.execute(sa.text("SELECT id FROM clusters ORDER BY id")).scalars().all()
         found = store.search(Query("e", "a blue window", skills=1))
         assert [(hit.match, hit.distance < 0.01) for hit in found] == [("cluster", True)]
+        assert statements(store, lambda: store.search(Query("e", "a blue window", skills=1, failures=0))) == 2
+        assert statements(store, lambda: store.look("blue window", Wanted(env="e"))) <= 6
         with database.writing() as connection:
             migrate(connection, "it", "0001")
         with database.reading() as connection:
