@@ -4,11 +4,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test test-slow test-docker token lint docs bench clean
+.PHONY: setup demo demo-memory test test-slow test-docker token lint docs bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       train a small agent on TextWorld games over HTTP, from nothing (about ten minutes)"
+	@echo "make demo-memory  SLEA-RL against its baselines where only a memory can know, three seeds"
 	@echo "make test       lint, types, layers and the default tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-docker  docker compose up on a real engine, which is brought up where there is none (root, Debian)"
@@ -25,6 +26,9 @@ $(STAMP): pyproject.toml
 
 demo: setup
 	$(BIN)/python -m trainers demo
+
+demo-memory: setup
+	$(BIN)/python -m trainers demo-memory
 
 test: setup lint
 	$(BIN)/python -m pytest -n 2

@@ -318,6 +318,18 @@ def demo(context: typer.Context) -> None:
     importlib.import_module("trainers.demo").main(context.args)
 
 
+@app.command(name="demo-memory")
+def demo_memory(
+    pairs: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Over configs/memory.toml.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Runs of each arm.")] = 3,
+) -> None:
+    """SLEA-RL against GRPO, GiGPO and static notes where only a memory can know, and whether it was the memory."""
+    _needs_training()
+    importlib.import_module("trainers.memory_demo").main(pairs or [], seeds=seeds)
+
+
 def _config(file: Path, pairs: list[str] | None) -> RunConfig:
     """The run of a TOML file or a run's directory."""
     from trainers import recipe

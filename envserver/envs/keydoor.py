@@ -46,6 +46,8 @@ class KeydoorConfig(EnvConfig):
     """Numbers of doors whose rooms are listed in turn, in the place of `doors`: a small set of easy and hard ones."""
     max_steps: int = Field(default=8, ge=4, le=1000)
     """Steps after which the episode is cut; the longest room needs 4."""
+    dark: float = Field(default=0.5, ge=0, le=1)
+    """Share of the rooms in which a lamp has to be lit first."""
     houses: int = Field(default=0, ge=0, le=100_000)
     """0: the text names the way out. Else every room is in one of so many houses, and the house decides."""
     town: int = Field(default=0, ge=0)
@@ -83,7 +85,7 @@ class Keydoor(Env):
         rng = random.Random(f"{task.key}#{task.seed}")
         self.colours = rng.sample(COLOURS, int(match[1]))
         self.exit = rng.choice(self.colours)
-        self.dark = rng.random() < 0.5
+        self.dark = rng.random() < self.config.dark
         self.chest = self.exit if rng.random() < 0.5 else ""
         """The key in the closed chest."""
         self.wall: list[str] = []
