@@ -34,8 +34,10 @@ __all__ = ["ARMS", "main"]
 
 RECIPE = Path(__file__).parents[1] / "configs" / "memory.toml"
 READER = "reader"
-DEMONSTRATIONS = 800
+DEMONSTRATIONS = 1000
 """That the reader learns from; half of them fill a library, and the others are shown with its notes."""
+HOUSES = 200
+"""Of the reader's town: too many to be known by heart, so that without a note the reader guesses."""
 ENTRIES = 2000
 """Of a library, at most, that are asked for their effect."""
 PANELS = ("episode/success", "memory/entries")
@@ -126,7 +128,8 @@ async def _play(reader: RunConfig, pairs: Sequence[str], seeds: int) -> dict[str
 
 
 def _reader(pairs: Sequence[str]) -> RunConfig:
-    own = ["steps=0", "env.options.town=0", "env.tasks=2000", f"sft.demonstrations={DEMONSTRATIONS}"]
+    own = ["steps=0", "env.options.town=0", f"env.options.houses={HOUSES}", "env.tasks=2000"]
+    own.append(f"sft.demonstrations={DEMONSTRATIONS}")
     return recipe.read(RECIPE, [f"name={READER}", *pairs, *own])
 
 
