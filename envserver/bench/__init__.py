@@ -37,6 +37,12 @@ def _scienceworld(quick: bool) -> list[Table]:
     return measure(quick)
 
 
+def _kernels(quick: bool) -> list[Table]:
+    from envserver.bench.kernels import measure
+
+    return measure(quick)
+
+
 def _sandboxes(quick: bool) -> list[Table]:
     from envserver.bench.sandboxes import measure
 
@@ -52,6 +58,7 @@ def _sessions(quick: bool) -> list[Table]:
 PARTS: dict[str, Callable[[bool], list[Table]]] = {
     "alfworld": _alfworld,
     "null": _null,
+    "kernels": _kernels,
     "sandboxes": _sandboxes,
     "scienceworld": _scienceworld,
     "sessions": _sessions,

@@ -23,7 +23,7 @@ from envserver.envs._kernel.tolerances import TOLERANCES
 from envserver.envs._kernel.verdict import Rejected, Verdict
 from envserver.sandboxes._stage.client import Settings, begin, referee
 
-__all__ = ["Language", "Plan", "evaluate", "missing", "prepare"]
+__all__ = ["Language", "Plan", "evaluate", "evaluate_code", "missing", "prepare"]
 
 Language = Literal["cpp", "cuda", "triton", "numba", "torch"]
 GRACE_S = 20.0
@@ -58,21 +58,31 @@ class Plan:
     sandbox: str = "namespace"
     """What compilers run in, and what walls stages have."""
     spare: int = 1
+    performance: bool = True
+    """False: nothing is timed."""
     lint: bool = True
     """False: nothing is refused for what it looks like; for tests of what is behind."""
 
     @property
     def timed(self) -> bool:
         """Triton's interpreter says nothing about speed."""
-        return not (self.language == "triton" and self.device == "cpu")
+        return self.performance and not (self.language == "triton" and self.device == "cpu")
 
 
 def evaluate(reference: str, answer: str, plan: Plan) -> Verdict:
     """Judge an answer with one code block. What it does is never an exception; SandboxError is this machine's fault."""
+    try:
+        code = lint.block(answer)
+    except Rejected as error:
+        return Verdict(error.kind, str(error))
+    return evaluate_code(reference, code, plan)
+
+
+def evaluate_code(reference: str, code: str, plan: Plan) -> Verdict:
+    """Judge a source that stands alone, as `evaluate` does."""
     phase_s: dict[str, float] = {}
     began = time.monotonic()
     try:
-        code = lint.block(answer)
         tree = lint.check(code, plan.language) if plan.lint else lint.parsed(code)
         libraries = wanted(tree, plan.language, plan.lint)
         phase_s["static"] = time.monotonic() - began
@@ -137,7 +147,11 @@ def _judged(reference: str, code: str, libraries: list[Library], made: list[Made
         "candidate": code,
         "libraries": [{"kind": one.kind, "name": one.name, "functions": one.functions} for one in libraries],
         "timed": plan.timed,
-        **{name: value for name, value in asdict(plan).items() if name not in ("sandbox", "lint", "spare")},
+        **{
+            name: value
+            for name, value in asdict(plan).items()
+            if name not in ("sandbox", "lint", "spare", "performance")
+        },
     }
     link = referee(settings(plan))
     opened: list[int] = []
