@@ -64,9 +64,9 @@ def measure(quick: bool) -> list[Table]:
     return [
         Table(
             "Kernels",
-            f"Evaluations a minute of {len(keys)} gold solutions in `cpp`: read, compiled or found, {plan.trials} calls "
-            f"with usual inputs and {plan.twisted} with others compared, looked at without their kernels, {plan.rounds} "
-            f"paired rounds timed. Beside each other: {len(cores())} at once; timing is one at a time.",
+            f"Evaluations a minute of {len(keys)} gold solutions in `cpp`: read, compiled or found, {plan.trials} "
+            f"calls with usual inputs and {plan.twisted} with others compared, looked at without their kernels, "
+            f"{plan.rounds} paired rounds timed. Beside each other: {len(cores())} at once; timing is one at a time.",
             ("how", "evaluations/min", "of one after another"),
             rows,
         )

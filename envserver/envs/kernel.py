@@ -12,13 +12,15 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from envserver.core import Briefing, Env, EnvConfig, going
 from envserver.envs._kernel import problems
 from envserver.envs._kernel.evaluate import Language, Plan, evaluate, missing, prepare
+from envserver.envs._kernel.kernelbench import bench_names, bench_problem
 from envserver.envs._kernel.problems import Device
 from envserver.envs._kernel.tolerances import TOLERANCES
 from envserver.envs._kernel.verdict import KINDS, Verdict
@@ -43,8 +45,20 @@ SUBMIT = ToolSpec(
 class KernelConfig(EnvConfig):
     """Options of kernel."""
 
-    servers_own: ClassVar[tuple[str, ...]] = ("device", "threads", "sandbox", "memory_bytes", "compile_s", "total_s")
+    servers_own: ClassVar[tuple[str, ...]] = (
+        "kernelbench_dir",
+        "device",
+        "threads",
+        "sandbox",
+        "memory_bytes",
+        "compile_s",
+        "total_s",
+    )
 
+    source: Literal["suite", "kernelbench"] = "suite"
+    """What is listed: our suite, or the problems in `kernelbench_dir`, all of them in the split `test`."""
+    kernelbench_dir: Path | None = Field(default=None, validate_default=True)
+    """KernelBench's directory. Only the server may set it."""
     language: Language = "cpp"
     """What kernels are written in: `cpp` and `cuda` as a plain C ABI, `triton`, `numba`, or `torch` alone."""
     attempts: int = Field(default=3, ge=1, le=100)
@@ -79,6 +93,13 @@ class KernelConfig(EnvConfig):
     """Time of one evaluation after compiling; with `compile_s` less than the server's `call_timeout_s`. Only the
     server may set it."""
 
+    @field_validator("kernelbench_dir")
+    @classmethod
+    def _is_needed(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None and info.data.get("source") == "kernelbench":
+            raise ValueError("source 'kernelbench' needs the server's directory of KernelBench")
+        return value
+
 
 class Kernel(Env):
     """Make a PyTorch module faster with a kernel of your own; what is found of it is told, and you try again."""
@@ -99,11 +120,14 @@ class Kernel(Env):
 
     @classmethod
     def tasks(cls, config: EnvConfig, split: str) -> Sequence[str]:
-        return problems.names(split)
+        assert isinstance(config, KernelConfig)
+        listed = problems.names(split)
+        if config.source == "suite" or config.kernelbench_dir is None:
+            return listed
+        return bench_names(config.kernelbench_dir) if split == "test" else ()
 
     def reset(self, task: Task) -> StepResult:
         config = self.config
-        self.problem = problems.problem(task.key, config.device)
         self.plan = Plan(
             language=config.language,
             device=config.device,
@@ -120,6 +144,7 @@ class Kernel(Env):
         if why := missing(self.plan):
             raise RuntimeError(why)
         prepare(self.plan)
+        self.problem = self._problem(task.key)
         self.verdicts: list[Verdict] = []
         self.best: tuple[float, int] = (0.0, -1)
         """The highest score, and the attempt that has it."""
@@ -159,6 +184,13 @@ class Kernel(Env):
         if code is None or self.config.language != "cpp":
             return None
         return Action(text=f"```python\n{code}```")
+
+    def _problem(self, key: str) -> problems.Problem:
+        if not key.startswith("kernelbench/"):
+            return problems.problem(key, self.config.device)
+        if self.config.kernelbench_dir is None:
+            raise KeyError("this server has no KernelBench; serve kernel with kernelbench_dir set")
+        return bench_problem(self.config.kernelbench_dir, key, self.plan)
 
     def _score(self, verdict: Verdict) -> float:
         if not verdict.good:

@@ -5,7 +5,7 @@ done, `POST /evaluate/batch` runs its tasks beside each other, timing one at a t
 and `GET /results/{id}` tell of both. A task that is asked for again is not evaluated again, unless `force_refresh`
 says so.
 
-Where this differs: `backend` may also be `cpp`, `numba` or `torch`; `backend = "triton"` on a CPU is checked by Triton's
+Where this differs: `backend` may also be `cpp`, `numba` or `torch`; `triton` on a CPU is checked by Triton's
 interpreter and not timed; `num_perf_trials` are calls, and a round has several. Only `entry_point = "Model"` is known.
 """
 

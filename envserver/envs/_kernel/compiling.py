@@ -185,6 +185,9 @@ def _command(library: Library) -> list[str]:
             f"-I{headers}", f"-I{headers}/torch/csrc/api/include", f"-I{sysconfig.get_path('include')}", "-O2",
             "-D_GLIBCXX_USE_CXX11_ABI=1", "-DTORCH_API_INCLUDE_EXTENSION_H", f"-DTORCH_EXTENSION_NAME={library.name}",
         ]  # fmt: skip
+        # They are in the process that loads it; named, they are found there.
+        libraries = ["-L/packages/torch/lib", "-lc10", "-ltorch_cpu", "-ltorch", "-ltorch_python"]
+        return [*command, "-o", "kernel.so", "kernel.cpp", *libraries]
     return [*command, "-o", "kernel.so", "kernel.cpp"]
 
 

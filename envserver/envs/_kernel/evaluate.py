@@ -23,7 +23,7 @@ from envserver.envs._kernel.tolerances import TOLERANCES
 from envserver.envs._kernel.verdict import Rejected, Verdict
 from envserver.sandboxes._stage.client import Settings, begin, referee
 
-__all__ = ["Language", "Plan", "evaluate", "evaluate_code", "missing", "prepare"]
+__all__ = ["Language", "Plan", "evaluate", "evaluate_code", "first_that_fits", "missing", "prepare"]
 
 Language = Literal["cpp", "cuda", "triton", "numba", "torch"]
 GRACE_S = 20.0
@@ -116,6 +116,19 @@ def prepare(plan: Plan) -> None:
     begin(settings(plan))
 
 
+def first_that_fits(sources: list[str], elements: int, plan: Plan) -> tuple[int | None, str]:
+    """Which of several references is the first whose tensors hold so few elements and that runs; or why none does."""
+    times = {"call_s": plan.call_s, "load_s": plan.load_s, "total_s": plan.total_s}
+    begun, why = 0, ""
+    while begun < len(sources):
+        told = _asked({"sources": sources[begun:], "elements": elements, **times}, [], plan)
+        if told.get("at") is not None:
+            return begun + told["at"], ""
+        why = str(told.get("why") or told.get("message", ""))
+        begun += told.get("tried", len(sources))
+    return None, why
+
+
 def settings(plan: Plan) -> Settings:
     """What the warm process of a plan is started with."""
     threads = str(plan.threads)
@@ -153,6 +166,11 @@ def _judged(reference: str, code: str, libraries: list[Library], made: list[Made
             if name not in ("sandbox", "lint", "spare", "performance")
         },
     }
+    return _asked(job, made, plan)
+
+
+def _asked(job: dict[str, Any], made: list[Made], plan: Plan) -> dict[str, Any]:
+    """What a referee answers to a job."""
     link = referee(settings(plan))
     opened: list[int] = []
     try:

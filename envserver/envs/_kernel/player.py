@@ -101,6 +101,12 @@ class Player:
         self.model = model.to(self.device)
         return {"arguments": repr(made)}
 
+    def do_weigh(self) -> dict[str, Any]:
+        """How many elements the inputs have, without making them."""
+        with torch.device("meta"):
+            made = self.module.__dict__["get_inputs"]()
+        return {"elements": sum(one.numel() for one in made if isinstance(one, torch.Tensor))}
+
     def do_probe(self, *, seed: int) -> dict[str, Any]:
         """What inputs and outputs of the reference look like."""
         inputs = self._inputs(seed, False)

@@ -40,6 +40,9 @@ def judge(link: socket.socket, stages: list[Stage]) -> None:
         return
     with os.fdopen(descriptors[0], "rb") as file:
         job = json.load(file)
+    if "sources" in job:
+        link.send(json.dumps(fitting(job, stages[0])).encode())
+        return
     evaluation = Evaluation(job, stages, descriptors[1], descriptors[2:])
     try:
         answer = evaluation.run()
@@ -47,6 +50,26 @@ def judge(link: socket.socket, stages: list[Stage]) -> None:
         answer = evaluation.found | {"error_kind": error.kind, "message": str(error), "correct": error.kind == "decoy"}
     answer["phase_s"] = evaluation.phase_s
     link.send(json.dumps(answer).encode())
+
+
+def fitting(job: dict[str, Any], stage: Stage) -> dict[str, Any]:
+    """The first of several sources that is small enough and runs."""
+    seat, why = Seat(stage, "reference", job["call_s"], time.monotonic() + job["total_s"]), ""
+    for number, source in enumerate(job["sources"]):
+        try:
+            seat.ask("read", job["load_s"], source=source, device="cpu", libraries=[], stub=False)
+            if seat.ask("weigh", job["load_s"])["elements"] > job["elements"]:
+                why = "its inputs are too large"
+                continue
+            seat.ask("build", job["load_s"], name="Model", seed=1, arguments=None)
+            seat.ask("probe", job["call_s"], seed=1)
+        except Refused as error:
+            why = str(error)
+            if stage.status is not None:
+                return {"at": None, "tried": number + 1, "why": why}
+            continue
+        return {"at": number, "why": ""}
+    return {"at": None, "tried": len(job["sources"]), "why": why}
 
 
 class Evaluation:
