@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from envserver import Action, Task
@@ -381,3 +386,32 @@ class TestKernelBench:
         result = env.step(Action(text=fenced(BENCH.replace("class Model(", "class ModelNew("))))
         assert result.info["correct"], result.observation.text
         assert len(list((tmp_path / "cache" / "kernel" / "sizes").glob("*.json"))) == 1
+
+
+@runs
+@pytest.mark.slow
+def test_nothing_is_left_of_a_process_that_is_killed_with_its_evaluator() -> None:
+    program = (
+        f"from envserver.envs._kernel.evaluate import *\nfrom envserver.envs._kernel.problems import *\n"
+        f"p = problem({KEY!r}, 'cpu')\n"
+        "print(evaluate(p.source, '```python\\n' + gold(p.key) + '```', Plan(total_s=60)).good, flush=True)\n"
+        "import time; time.sleep(100)\n"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+
+    def left() -> int:
+        pid = str(worker.pid).encode()
+        told = [path.read_bytes().split(b"\0") for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+        return sum(pid in words and any(b"_stage.warm" in word for word in words) for words in told)
+
+    assert worker.stdout.readline() == "True\n"
+    assert left() > 1
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    for _ in range(100):
+        if not left():
+            break
+        time.sleep(0.1)
+    assert left() == 0

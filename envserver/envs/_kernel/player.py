@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
-import linecache
 import mmap
 import os
 import socket
@@ -82,9 +81,13 @@ class Player:
         if stub:
             take_out()
         offer(self.module, libraries, descriptors or [], stub)
-        linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
+        # Triton reads a kernel's source from its file.
+        path = os.path.abspath(FILE)
+        with open(path, "w") as file:
+            file.write(source)
+        self.module.__file__ = path
         sys.modules["kernel"] = self.module
-        exec(compile(source, FILE, "exec"), self.module.__dict__)
+        exec(compile(source, path, "exec"), self.module.__dict__)
         return {}
 
     def do_build(self, *, name: str, seed: int, arguments: str | None) -> dict[str, Any]:
@@ -313,7 +316,9 @@ def _told(error: BaseException) -> str:
     """What was raised, and in which line of the submission."""
     text = f"{type(error).__name__}: {error}"
     with contextlib.suppress(Exception):
-        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILE]
+        lines = [
+            frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == os.path.abspath(FILE)
+        ]
         if lines:
             text = f"line {lines[-1].lineno}, in {lines[-1].name}: {lines[-1].line}\n{text}"
     return text[:2000]

@@ -98,7 +98,8 @@ class Seat:
     def refused(self, error: Ended | Silent) -> Refused:
         """What it means that it is gone."""
         if self.own:
-            return Refused("reference", f"The reference ended: {error or 'no answer in time'}")
+            how = "gave no answer in time" if isinstance(error, Silent) else f"was {error}"
+            return Refused("reference", f"The reference {how}.")
         if isinstance(error, Silent):
             return Refused("timeout", f"A call took longer than {self.call_s:g} s and was ended.")
         if error.out_of_memory:

@@ -11,11 +11,13 @@ import contextlib
 import gc
 import importlib
 import json
+import linecache
 import os
 import select
 import signal
 import socket
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -40,7 +42,11 @@ def main(control: socket.socket, parent: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    linux.die_with_parent()
+    try:
+        # Not by the kernel's signal: that comes when the thread ends that started this.
+        watched = os.pidfd_open(parent)
+    except OSError:
+        return
     if os.getppid() != parent:
         return
     try:
@@ -51,7 +57,8 @@ def main(control: socket.socket, parent: int) -> None:
         control.send(json.dumps({"failed": str(error)}).encode())
         return
     _follow(asked["told"]["packages"]["site"])
-    warm = Warm(control, Told(**asked["told"]), modules, asked)
+    _remember([name for name in asked["preload"] if name != "torch"])
+    warm = Warm(control, watched, Told(**asked["told"]), modules, asked)
     try:
         warm.serve()
     finally:
@@ -67,13 +74,27 @@ def _follow(site: str) -> None:
             places += [INSIDE + place.removeprefix(site) for place in places if place.startswith(site)]
 
 
+def _remember(packages: list[str]) -> None:
+    """Keep the source of loaded modules, which compilers of Python read, where stages do not see its file."""
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None) or ""
+        if path.endswith(".py") and name.partition(".")[0] in packages:
+            text = Path(path).read_text(encoding="utf-8")
+            linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+
+
 class Warm:
     """Referees that wait, and slots that are taken."""
 
     def __init__(
-        self, control: socket.socket, told: Told, modules: tuple[ModuleType, ModuleType], asked: dict[str, Any]
+        self,
+        control: socket.socket,
+        parent: int,
+        told: Told,
+        modules: tuple[ModuleType, ModuleType],
+        asked: dict[str, Any],
     ) -> None:
-        self.control, self.asked = control, asked
+        self.control, self.parent, self.asked = control, parent, asked
         self.referee, self.player = modules
         self.walls: Walls = Rules(told) if told.walls == "landlock" else Spaces(told)
         self.slots = list(reversed(range(SLOTS)))
@@ -100,7 +121,9 @@ class Warm:
             while len(self.waiting) < self.asked["spare"] and len(self.slots) >= STAGES:
                 self.waiting.append(self.fork())
             wait_s = 0.05 if self.leaving else None
-            readable, _, _ = select.select([self.control.fileno(), *self.referees], [], [], wait_s)
+            readable, _, _ = select.select([self.control.fileno(), self.parent, *self.referees], [], [], wait_s)
+            if self.parent in readable:
+                return
             for descriptor in readable:
                 if descriptor in self.referees:
                     self.bury(descriptor)
@@ -138,7 +161,7 @@ class Warm:
             linux.die_with_parent()
             for one in (self.control, other, *self.waiting):
                 one.close()
-            for descriptor in self.referees:
+            for descriptor in (self.parent, *self.referees):
                 os.close(descriptor)
             root = os.geteuid() == 0
             stages = [
