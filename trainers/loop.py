@@ -77,6 +77,8 @@ async def begin(parts: Parts) -> None:
         tasks = parts.pool.first(config.sft.demonstrations)
         shown = await imitated(parts, tasks)
         metrics |= await warm_up(parts, shown)
+        if parts.evolution is not None:
+            metrics |= await parts.evolution.open(parts.step)  # demonstrations may have filled the library
     parts.close_step(metrics)
     if config.eval.every:
         parts.row |= await held_out(parts)
@@ -92,7 +94,7 @@ async def imitated(parts: Parts, tasks: Sequence[Task]) -> list[Episode]:
         return await show(tasks)
     taught = await show(tasks[:first])
     with await evolution.begun(taught):
-        return [*taught, *(await show(tasks[first:], library=evolution.library))]
+        return [*taught, *(await show(tasks[first:], library=evolution.library) if tasks[first:] else [])]
 
 
 async def warm_up(parts: Parts, shown: Sequence[Episode]) -> Metrics:

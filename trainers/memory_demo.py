@@ -34,10 +34,17 @@ __all__ = ["ARMS", "main"]
 
 RECIPE = Path(__file__).parents[1] / "configs" / "memory.toml"
 READER = "reader"
-DEMONSTRATIONS = 1000
-"""That the reader learns from; half of them fill a library, and the others are shown with its notes."""
-HOUSES = 200
-"""Of the reader's town: too many to be known by heart, so that without a note the reader guesses."""
+READS = (
+    "steps=0",
+    "eval.every=1",
+    "env.options.town=0",
+    "env.tasks=2000",
+    "sft.demonstrations=800",
+    "sft.epochs=8",
+    "sft.lr=2e-3",
+    "memory.demonstrations=0.15",
+)
+"""Settings of the reader over the recipe: a seventh of its demonstrations fill a library, the others show its notes."""
 ENTRIES = 2000
 """Of a library, at most, that are asked for their effect."""
 PANELS = ("episode/success", "memory/entries")
@@ -95,7 +102,7 @@ async def _play(reader: RunConfig, pairs: Sequence[str], seeds: int) -> dict[str
     display = Display()
     runs = [Path()] * 0
     async with worlds(reader.env) as gym:
-        display.say(f"{READER}: {DEMONSTRATIONS} demonstrations of town {reader.env.options.get('town', 0)}")
+        display.say(f"{READER}: {reader.sft.demonstrations} demonstrations of town {reader.env.options.get('town', 0)}")
         await _trained(reader, display, gym.url)
         model = find_checkpoint(reader.directory).model
         for arm, settings in ARMS.items():
@@ -128,9 +135,7 @@ async def _play(reader: RunConfig, pairs: Sequence[str], seeds: int) -> dict[str
 
 
 def _reader(pairs: Sequence[str]) -> RunConfig:
-    own = ["steps=0", "env.options.town=0", f"env.options.houses={HOUSES}", "env.tasks=2000"]
-    own.append(f"sft.demonstrations={DEMONSTRATIONS}")
-    return recipe.read(RECIPE, [f"name={READER}", *pairs, *own])
+    return recipe.read(RECIPE, [f"name={READER}", *READS, *pairs])
 
 
 async def _trained(config: RunConfig, display: Display, url: str) -> None:

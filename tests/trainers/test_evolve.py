@@ -26,7 +26,7 @@ from trainers.distillers.base import Distiller, Lessons
 from trainers.distillers.rules import Rules, RulesConfig
 from trainers.evolve import Evolution, costs, taught, teachers
 from trainers.examine import examine
-from trainers.loop import imitated, train
+from trainers.loop import begin, imitated, train
 from trainers.parts import assembled
 from trainers.run import Run
 
@@ -270,6 +270,16 @@ async def test_the_later_demonstrations_have_the_notes_of_the_earlier_ones(gym_u
     assert any(noted[4:])
     with runs.memory(config) as store:
         assert store.live("keydoor")["skill"]
+
+
+async def test_what_all_demonstrations_teach_is_shown_from_the_first_step_on(gym_url: str, tmp_path: Path) -> None:
+    more = ["sft.demonstrations=4", "memory.demonstrations=1.0", "memory.warmup_steps=0", "steps=0", "eval.every=0"]
+    config = runs.config(tmp_path, gym_url, *RECALLS, *more)
+    async with assembled(config, resume=False, display=Display(quiet=True)) as parts:
+        assert parts.evolution is not None
+        assert not parts.evolution.library.open
+        await begin(parts)
+        assert parts.evolution.library.open
 
 
 RECALLS = [

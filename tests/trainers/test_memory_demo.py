@@ -32,8 +32,13 @@ def test_success_of_several_seeds_is_told_with_the_interval_of_all_episodes() ->
 def test_the_whole_of_it_in_small_tells_every_arm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(memory_demo, "DEMONSTRATIONS", 8)
-    small = ["steps=1", "sft.epochs=1", "eval.tasks=4", "sampling.tasks_per_step=2", "sampling.group_size=2"]
+    small = [
+        "sft.demonstrations=8",
+        "sft.epochs=1",
+        "eval.tasks=4",
+        "sampling.tasks_per_step=2",
+        "sampling.group_size=2",
+    ]
     memory_demo.main([*small, f"dir={tmp_path}"], seeds=1)
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines()[1:7]] == list(ARMS)
