@@ -135,7 +135,7 @@ async def _play(reader: RunConfig, pairs: Sequence[str], seeds: int) -> dict[str
 
 
 def _reader(pairs: Sequence[str]) -> RunConfig:
-    return recipe.read(RECIPE, [f"name={READER}", *READS, *pairs])
+    return recipe.read(RECIPE, [f"name={READER}", *pairs, *READS])
 
 
 async def _trained(config: RunConfig, display: Display, url: str) -> None:
