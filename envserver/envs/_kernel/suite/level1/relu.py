@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 ROWS = 4096
-COLUMNS = 65536
+COLUMNS = 6144
 
-CPU = dict(ROWS=256, COLUMNS=2048)
-GPU = dict(ROWS=4096, COLUMNS=65536)
+CPU = dict(ROWS=1024, COLUMNS=1024)
+GPU = dict(ROWS=4096, COLUMNS=6144)
 
 
 class Model(nn.Module):

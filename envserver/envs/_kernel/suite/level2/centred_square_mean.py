@@ -1,13 +1,13 @@
-"""The mean of the squares of each row around its own mean, and its root."""
+"""The root of the mean of the squares of each row around its own mean."""
 
 import torch
 from torch import nn
 
 ROWS = 8192
-COLUMNS = 8192
+COLUMNS = 6144
 
 CPU = dict(ROWS=512, COLUMNS=1024)
-GPU = dict(ROWS=8192, COLUMNS=8192)
+GPU = dict(ROWS=8192, COLUMNS=6144)
 
 
 class Model(nn.Module):

@@ -4,13 +4,13 @@ import torch
 from torch import nn
 
 ROWS = 8192
-COLUMNS = 8192
+COLUMNS = 6144
 SCALE = 1.7
 LOW = -2.0
 HIGH = 2.5
 
 CPU = dict(ROWS=512, COLUMNS=1024)
-GPU = dict(ROWS=8192, COLUMNS=8192)
+GPU = dict(ROWS=8192, COLUMNS=6144)
 
 
 class Model(nn.Module):

@@ -1,0 +1,23 @@
+"""Running sums along each row."""
+
+import torch
+from torch import nn
+
+ROWS = 4096
+COLUMNS = 6144
+
+CPU = dict(ROWS=1024, COLUMNS=1024)
+GPU = dict(ROWS=4096, COLUMNS=6144)
+
+
+class Model(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cumsum(x, dim=1)
+
+
+def get_inputs():
+    return [torch.randn(ROWS, COLUMNS)]
+
+
+def get_init_inputs():
+    return []

@@ -1,0 +1,23 @@
+"""The product of each row of numbers around one."""
+
+import torch
+from torch import nn
+
+ROWS = 393216
+COLUMNS = 128
+
+CPU = dict(ROWS=8192, COLUMNS=128)
+GPU = dict(ROWS=393216, COLUMNS=128)
+
+
+class Model(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.prod(x, dim=1)
+
+
+def get_inputs():
+    return [0.9 + 0.2 * torch.rand(ROWS, COLUMNS)]
+
+
+def get_init_inputs():
+    return []

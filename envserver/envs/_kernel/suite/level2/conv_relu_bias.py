@@ -1,0 +1,30 @@
+"""A convolution, ReLU, and a bias a channel."""
+
+import torch
+from torch import nn
+
+BATCH = 16
+INNER = 64
+OUTER = 96
+SIZE = 112
+
+CPU = dict(BATCH=4, INNER=16, OUTER=32, SIZE=48)
+GPU = dict(BATCH=16, INNER=64, OUTER=96, SIZE=112)
+
+
+class Model(nn.Module):
+    def __init__(self, inner: int, outer: int):
+        super().__init__()
+        self.conv = nn.Conv2d(inner, outer, 3, padding=1)
+        self.bias = nn.Parameter(torch.randn(outer, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.conv(x)) + self.bias
+
+
+def get_inputs():
+    return [torch.randn(BATCH, INNER, SIZE, SIZE)]
+
+
+def get_init_inputs():
+    return [INNER, OUTER]

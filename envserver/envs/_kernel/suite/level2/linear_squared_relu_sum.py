@@ -1,0 +1,28 @@
+"""A linear layer, squared ReLU, and the sum of each row."""
+
+import torch
+from torch import nn
+
+ROWS = 8192
+INNER = 2048
+OUTER = 2048
+
+CPU = dict(ROWS=512, INNER=256, OUTER=512)
+GPU = dict(ROWS=8192, INNER=2048, OUTER=2048)
+
+
+class Model(nn.Module):
+    def __init__(self, inner: int, outer: int):
+        super().__init__()
+        self.linear = nn.Linear(inner, outer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sum(torch.relu(self.linear(x)) ** 2, dim=1)
+
+
+def get_inputs():
+    return [torch.randn(ROWS, INNER)]
+
+
+def get_init_inputs():
+    return [INNER, OUTER]
