@@ -6,7 +6,7 @@ from torch import nn
 ROWS = 4096
 COLUMNS = 6144
 
-CPU = dict(ROWS=1024, COLUMNS=1024)
+CPU = dict(ROWS=960, COLUMNS=1024)
 GPU = dict(ROWS=4096, COLUMNS=6144)
 
 
