@@ -3,8 +3,10 @@
     lines      the summary before, then a line for each answer: `answer -> what came of it`, none of them twice
     greatest   the last thing that came back, its first number raised to the greatest first number of all, the summary
                before included: for questions about the greatest of what is read, as in tooluse's `pages`
+    leader     `answer -> number`, the answer that brought the greatest first number of all, the first of equals, and on
+               a line of its own the last answer: for questions about which is greatest, as in tooluse's `inventory`
 
-Both say nothing that could not be read in the prompt they are an answer to.
+None says anything that could not be read in the prompt it is an answer to.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from agents.types import History, Prompt, Turn
 
 __all__ = ["Rule", "recap"]
 
-Rule = Literal["lines", "greatest"]
+Rule = Literal["lines", "greatest", "leader"]
 NUMBER = re.compile(r"-?\d+")
+ARROW = " -> "
 
 
 def recap(rule: Rule, prompt: Prompt, history: History) -> str:
@@ -31,8 +34,7 @@ def recap(rule: Rule, prompt: Prompt, history: History) -> str:
 
 
 def _lines(before: str, turns: list[Turn]) -> str:
-    told = [f"{_flat(turn.move.text)} -> {_came(turn)}" for turn in turns]
-    return "\n".join(dict.fromkeys([*before.splitlines(), *told]))
+    return "\n".join(dict.fromkeys(_told(before, turns)))
 
 
 def _greatest(before: str, turns: list[Turn]) -> str:
@@ -41,7 +43,19 @@ def _greatest(before: str, turns: list[Turn]) -> str:
     return NUMBER.sub(str(max(numbers)), told[-1], count=1) if numbers else "".join(told[-1:])
 
 
-RULES: dict[Rule, Callable[[str, list[Turn]], str]] = {"lines": _lines, "greatest": _greatest}
+def _leader(before: str, turns: list[Turn]) -> str:
+    told = [line.partition(ARROW) for line in _told(before, turns)]
+    brought = [(answer, int(found[0])) for answer, _, came in told if (found := NUMBER.search(came))]
+    leader = [f"{answer}{ARROW}{number}" for answer, number in sorted(brought, key=lambda one: -one[1])[:1]]
+    return "\n".join([*leader, *(answer for answer, _, _ in told[-1:])])
+
+
+RULES: dict[Rule, Callable[[str, list[Turn]], str]] = {"lines": _lines, "greatest": _greatest, "leader": _leader}
+
+
+def _told(before: str, turns: list[Turn]) -> list[str]:
+    """The lines of the summary before, then one for each answer."""
+    return [*before.splitlines(), *(f"{_flat(turn.move.text)}{ARROW}{_came(turn)}" for turn in turns)]
 
 
 def _came(turn: Turn) -> str:

@@ -242,3 +242,15 @@ def test_the_greatest_number_is_carried_on():
     assert recap("greatest", asked, history) == "<summary>6, next 9</summary>", "what was dropped was not seen"
     history.turns += begun("open 1 -> 2, next 3").turns
     assert recap("greatest", asked, history) == "<summary>8, next 1</summary>"
+
+
+def test_the_leader_is_carried_on_with_the_last_answer():
+    history = begun("look 1 -> 6 bolt", "look 2 -> 9 nut", "look 3 -> 9 cog", "look 4 -> 12 pin")
+    asked = Prompt([{"role": "user", "content": "Sum up."}], "summary", drops_last=True)
+    first = recap("leader", asked, history)
+    assert first == "look 2 -> 9\nlook 3", "the first of equals; what was dropped was not seen"
+    history.turns += [Turn(asked, said(first), Reply(None), None), *begun("look 4 -> 12 pin").turns]
+    assert recap("leader", asked, history) == first, "what was not seen again is not told"
+    history.turns += begun("look 5 -> There is no bin 5.").turns
+    assert recap("leader", asked, history) == "look 4 -> 12\nlook 4"
+    assert recap("leader", asked, begun("wait -> nothing", "wait -> nothing")) == "wait"
