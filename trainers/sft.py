@@ -1,8 +1,9 @@
 """Supervised fine-tuning: the negative log-likelihood of what an expert said, at the positions it said it.
 
 Demonstrations are episodes like any other, so SFT and RL share segments, batches and learner. A turn that the world did
-not accept is read and not imitated. The rate rises over the
-first twentieth of the steps and falls to a tenth along a cosine; that is ours.
+not accept is read and not imitated. What a summary dropped is in no segment of RL; the expert's answer there is
+imitated all the same, in a row of its own, for a policy must answer there before it is asked to sum up. The rate rises
+over the first twentieth of the steps and falls to a tenth along a cosine; that is ours.
 """
 
 from __future__ import annotations
@@ -84,6 +85,10 @@ def lessons(number: int, episode: Episode) -> list[Row]:
         for turn, before in zip(episode.turns, shown(episode), strict=True)
     ]
     found = [_imitated(segment, right) for segment in segments(episode, [1.0] * len(right))]
+    for index, after in enumerate(episode.turns[1:]):
+        if after.prompt.drops_last:
+            [alone] = segments(replace(episode, turns=[episode.turns[index]]), [1.0])
+            found.append(_imitated(alone, right[index : index + 1]))
     return [Row(segment, episode=number, group=number, ret=1.0) for segment in found if any(segment.mask)]
 
 

@@ -123,14 +123,16 @@ def test_stretches_are_counted_by_hand() -> None:
     assert compaction([]) == {}
 
 
-def test_a_demonstrations_summaries_are_imitated_and_what_was_dropped_is_not() -> None:
+def test_a_demonstrations_summaries_are_imitated_and_what_was_dropped_is_in_a_row_of_its_own() -> None:
     made = summed_up(spoken([([1], [10]), ([1, 10, 2], [11]), ([1, 10, 2, 3], [12]), ([1, 4], [13])]), 2)
     turns = [replace(turn, result=None) if turn.prompt.kind == "summary" else turn for turn in made.turns]
     rows = lessons(0, replace(made, turns=turns))
     assert [[id for id, said in zip(row.segment.ids, row.segment.mask, strict=True) if said] for row in rows] == [
         [10, 12],
         [13],
+        [11],
     ]
+    assert rows[2].segment.ids == [1, 10, 2, 11]
 
 
 async def longest_opening(url: str, splits: Sequence[str]) -> int:
