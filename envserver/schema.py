@@ -107,6 +107,9 @@ class StepResult(Wire):
     """Something outside the task cut it: a step limit."""
     success: bool | None = None
     """Whether the task is solved; None while that is open."""
+    measured: dict[str, float] = Empty
+    """What the world measured of this step, by name, beside the reward it made of it: for shapers and algorithms that
+    weigh it anew. An environment's page names what it measures."""
     info: dict[str, JsonValue] = Empty
     """For people and plots; code never branches on it, and no id, time or latency stands in it."""
 

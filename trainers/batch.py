@@ -58,6 +58,8 @@ class Batch:
     """float32"""
     scale: float = 1.0
     """This batch's share of its minibatch's loss: `Algorithm.weight` over that of the minibatch."""
+    before_BL: Tensor | None = None
+    """float32 nats; the trainer's own log-probabilities of the ids, as they were before the step's first update."""
     value_BL: Tensor | None = None
     """float32; a critic's value before ids[b, t] was sampled, as it was before the step's first update."""
     target_BL: Tensor | None = None

@@ -152,6 +152,12 @@ def eval_(
         list[str] | None,
         typer.Option("--context", "-c", help="NAME=VALUE over the run's context options; may be repeated."),
     ] = None,
+    turns: Annotated[
+        int | None, typer.Option(min=1, help="Turns of an episode; default: the run's player.max_turns.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Show the best so many turns alone (context best); default: as learned.")
+    ] = None,
     url: Annotated[
         str | None, typer.Option(help="A running server; default: the run's env.url, or one of its own.")
     ] = None,
@@ -176,6 +182,8 @@ def eval_(
             url=url,
             options=dict(setting(pair) for pair in option or ()),
             context=dict(setting(pair) for pair in context or ()),
+            turns=turns,
+            keep=keep,
             display=Display(quiet=quiet),
             settings={key: value for key, value in asked.items() if value is not None},
             notes=notes,
@@ -201,6 +209,8 @@ def eval_(
         )
         if result.conduct:
             print("  " + "  ".join(f"{name} {value:.1%}" for name, value in result.conduct.items()))
+        if result.kernels:
+            print("  " + "  ".join(f"{name} {value:.3g}" for name, value in result.kernels.items()))
         if result.compaction.get("summary/count"):
             print("  " + "  ".join(f"{name} {value:.4g}" for name, value in result.compaction.items()))
     for label, gap in comparisons:

@@ -17,6 +17,7 @@ from envserver.schema import Task
 from trainers.compaction import compaction
 from trainers.conduct import conduct
 from trainers.display import Display
+from trainers.kernels import kernels
 from trainers.player import Player
 
 __all__ = ["Comparison", "Evaluation", "compare", "evaluate", "wilson"]
@@ -71,6 +72,11 @@ class Evaluation:
         """How often episodes were summed up, how that went, and what it saved; the share alone where none was."""
         return compaction([episode for found in self.episodes.values() for episode in found])
 
+    @property
+    def kernels(self) -> dict[str, float]:
+        """How fast the kernels of an episode are; empty where the world measures none."""
+        return kernels([episode for found in self.episodes.values() for episode in found])
+
     def metrics(self) -> dict[str, float]:
         """As a run logs them."""
         low, high = self.interval
@@ -81,7 +87,7 @@ class Evaluation:
             "eval/reward": self.reward,
             "eval/turns": self.turns,
             "eval/episodes": float(self.count),
-        } | {f"eval/{name}": value for name, value in (self.conduct | self.compaction).items()}
+        } | {f"eval/{name}": value for name, value in (self.conduct | self.compaction | self.kernels).items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.chat import Chat
 from envserver.catalogue import env_name
+from envserver.client import Gym
 from envserver.schema import Task
 from skills_db.store import Store, open_store
 from trainers.config import EvalConfig, RunConfig
@@ -22,7 +23,7 @@ from trainers.run import Checkpoint, Run, find_checkpoint
 from trainers.tasks import fetch_keys
 from trainers.worlds import worlds
 
-__all__ = ["examine"]
+__all__ = ["counts_attempts", "examine"]
 
 
 async def examine(
@@ -34,17 +35,23 @@ async def examine(
     settings: Mapping[str, Any],
     display: Display,
     context: Mapping[str, Any] | None = None,
+    turns: int | None = None,
+    keep: int | None = None,
     notes: bool | None = None,
 ) -> list[tuple[str, Evaluation]]:
     """Each checkpoint's label and evaluation; worlds, tasks and what `settings` (of EvalConfig) and `options` (of
     the environment) leave unsaid are the first run's.
 
-    `context` is put over each run's own context options, such as more summaries than it learned with. A run whose
+    `context` is put over each run's own context options, such as more summaries than it learned with. `turns` is the
+    longest episode, for worlds that count `attempts` too; with `keep` the policy sees the best so many of its turns,
+    whatever it learned with: the sequential test-time scaling of Dr. Kernel (arXiv 2602.05885). A run whose
     context shows notes is played with its library as it is now, or without any; `notes` None is as the run says.
     Raises BadConfig, GymError, StoreError, ValueError.
     """
     checkpoints = [find_checkpoint(path) for path in paths]
-    configs = [_seen_by(Run(checkpoint.run).config(), context or {}) for checkpoint in checkpoints]
+    configs = [
+        _seen_by(_longer(Run(checkpoint.run).config(), turns), context or {}, keep) for checkpoint in checkpoints
+    ]
     first = configs[0]
     asked = EvalConfig.model_validate(first.eval.model_dump() | dict(settings))
     env = first.env.model_copy(update={"url": url or first.env.url, "options": first.env.options | dict(options)})
@@ -53,6 +60,8 @@ async def examine(
     found: list[tuple[str, Evaluation]] = []
     with display:
         async with worlds(env) as gym:
+            if turns is not None and "attempts" not in options and await counts_attempts(gym, name):
+                env = env.model_copy(update={"options": env.options | {"attempts": turns}})
             keys = await fetch_keys(gym, name, split, limit=asked.tasks, options=env.options)
             tasks = [Task(env=name, key=key, options=env.options) for key in keys]
             for checkpoint, config in zip(checkpoints, configs, strict=True):
@@ -75,12 +84,26 @@ async def examine(
     return found
 
 
-def _seen_by(config: RunConfig, options: Mapping[str, Any]) -> RunConfig:
-    """The run with these options of its context. Raises BadConfig."""
-    if not options:
+def _longer(config: RunConfig, turns: int | None) -> RunConfig:
+    """The run with so many turns."""
+    if turns is None:
         return config
+    return config.model_copy(update={"player": config.player.model_copy(update={"max_turns": turns})})
+
+
+async def counts_attempts(gym: Gym, env: str) -> bool:
+    """Whether a world ends after a number of attempts that a player may choose."""
+    properties = (await gym.card(env)).config_schema.get("properties")
+    return isinstance(properties, dict) and "attempts" in properties
+
+
+def _seen_by(config: RunConfig, options: Mapping[str, Any], keep: int | None) -> RunConfig:
+    """The run with these options of its context, or of `best` where that is to `keep` turns. Raises BadConfig."""
+    if not options and keep is None:
+        return config
+    begun = config.context.model_dump() if keep is None else {"name": "best", "keep": keep}
     read = plugged("agents.contexts", "Context")
-    return config.model_copy(update={"context": read(config.context.model_dump() | dict(options))})
+    return config.model_copy(update={"context": read(begun | dict(options))})
 
 
 def _store(config: RunConfig, notes: bool | None) -> Store | None:

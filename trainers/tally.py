@@ -11,6 +11,7 @@ from agents.types import Episode, StopReason
 from trainers.algorithms.base import Group, Metrics
 from trainers.compaction import compaction
 from trainers.conduct import conduct
+from trainers.kernels import kernels
 
 __all__ = ["Tally"]
 
@@ -71,7 +72,7 @@ class Tally:
                 "episode/failure_share": 1 - success,
                 "episode/turns": len(turns) / len(valid),
             }
-        found |= conduct(valid) | compaction(valid)
+        found |= conduct(valid) | compaction(valid) | kernels(valid)
         if turns:
             acts = [turn for turn in turns if turn.prompt.kind == "act"]
             found["format/complaint_share"] = _share(sum(turn.reply.action is None for turn in acts), len(acts))

@@ -170,6 +170,7 @@ class Kernel(Env):
             reward=reward,
             terminated=over,
             success=self._solved() if over else None,
+            measured=verdict.measured,
             info=self._info(verdict),
         )
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.contexts.base import Context
+from agents.contexts.best import Best
 from agents.contexts.full import Full
 from agents.contexts.window import Window
 from agents.formats.choice import Choice
@@ -115,3 +116,44 @@ async def test_no_context_edits_the_history_or_keeps_a_state(name):
     assert history == before
     assert vars(context.config) == state
     assert set(vars(context)) == {"config", "format", "library", "chat"}
+
+
+async def scored(context: Context, *rewards: float | None) -> History:
+    """A history whose turns had these rewards; None: the answer could not be read."""
+    history = await played(context, [reward is not None for reward in rewards])
+    for at, reward in enumerate(rewards):
+        turn = history.turns[at]
+        if turn.result is not None:
+            earned = turn.result.model_copy(update={"reward": reward})
+            history.turns[at] = Turn(turn.prompt, turn.move, turn.reply, earned)
+    return history
+
+
+async def test_the_best_turns_are_told_in_the_order_of_play():
+    context = Best(Best.Config(keep=2), format=Plain())
+    prompt = await context.prompt(await scored(context, 0.5, 2.0, 0.0, 1.0, None))
+    assert spelt(prompt.messages)[1:] == [
+        ("user", "room 0\n\nCommands:\n- go on\n- wait"),
+        ("assistant", "answer 1"),
+        ("user", "room 2\n\nCommands:\n- go on"),
+        ("assistant", "answer 3"),
+        ("user", "room 4\n\nCommands:\n- go on"),
+    ]
+
+
+async def test_among_equals_the_later_turn_is_told():
+    context = Best(Best.Config(keep=1), format=Plain())
+    prompt = await context.prompt(await scored(context, 1.0, 1.0, 0.0))
+    assert prompt.messages[2]["content"] == "answer 1"
+    prompt = await context.prompt(await scored(context, 0.0, None))
+    assert prompt.messages[2:] == [
+        {"role": "assistant", "content": "answer 1"},
+        {"role": "user", "content": "what? 1"},
+    ]
+
+
+async def test_until_there_are_more_the_prompts_are_those_of_full():
+    best, full = Best(Best.Config(keep=3), format=Plain()), Full(format=Plain())
+    history = await scored(full, 0.0, 1.0, None)
+    assert await best.prompt(history) == await full.prompt(history)
+    assert len((await Best(Best.Config(keep=0), format=Plain()).prompt(history)).messages) == 2

@@ -7,7 +7,12 @@ from envserver.catalogue import EXTRAS
 from envserver.check import check
 from envserver.sandboxes.base import DEFAULT, load_backend
 
-LONG = {"kernel": pytest.mark.slow, "repo": pytest.mark.slow, "scienceworld": pytest.mark.slow}
+LONG = {
+    "kernel": pytest.mark.slow,
+    "kernel_templates": pytest.mark.slow,
+    "repo": pytest.mark.slow,
+    "scienceworld": pytest.mark.slow,
+}
 """Environments that take a minute to check."""
 SANDBOXED = ("python", "repo")
 """Environments that cannot be played without a sandbox."""

@@ -113,6 +113,19 @@ def test_a_policy_is_put_to_other_options_than_it_learned_with(
     assert (code, err) == (2, "trainer: 'max_steps' is not key=value, such as learner.lr=1e-4\n")
 
 
+def test_a_policy_is_put_to_more_turns_of_which_it_sees_the_best(
+    capsys: pytest.CaptureFixture[str], tiny_run: Run
+) -> None:
+    args = ["eval", tiny_run.directory, "--split", "test", "--tasks", 2, "--quiet", "--json"]
+    assert tiny_run.config().player.max_turns == 4
+    code, out, err = run(capsys, *args, "--turns", 7, "--keep", 1, "-o", "max_steps=7")
+    assert code == 0, err
+    assert 4 < json.loads(out)["policies"][0]["turns"] <= 7
+    code, _, err = run(capsys, *args, "--keep", 2, "-c", "turns=3")
+    assert code == 2
+    assert "no setting 'context.turns'" in err
+
+
 def test_runs_replays_and_curves_are_shown(capsys: pytest.CaptureFixture[str], tiny_run: Run, tmp_path: Path) -> None:
     _, out, _ = run(capsys, "runs", tiny_run.directory.parent, "--json")
     (row,) = json.loads(out)

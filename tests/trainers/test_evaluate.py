@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import by_hand
 import pytest
 
 from agents.types import Episode
+from envserver.catalogue import load_env
 from trainers.evaluate import Evaluation, compare, wilson
+from trainers.examine import counts_attempts
 
 
 def solved(*outcomes: bool) -> list[Episode]:
@@ -59,3 +63,15 @@ def test_a_comparison_is_paired_over_the_tasks_both_played() -> None:
 def test_fewer_than_two_common_tasks_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="two tasks"):
         compare(evaluation(a=solved(True)), evaluation(a=solved(True), b=solved(True)))
+
+
+class Catalogue:
+    """A gym that can be asked what its worlds may be told."""
+
+    async def card(self, env: str) -> SimpleNamespace:
+        return SimpleNamespace(config_schema=load_env(env).Config.model_json_schema())
+
+
+@pytest.mark.parametrize(("env", "counts"), [("kernel_templates", True), ("keydoor", False)])
+async def test_more_turns_are_more_attempts_where_a_world_counts_them(env: str, counts: bool) -> None:
+    assert await counts_attempts(Catalogue(), env) is counts

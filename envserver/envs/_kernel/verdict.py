@@ -102,3 +102,13 @@ class Verdict:
     def good(self) -> bool:
         """It is correct and no decoy."""
         return self.correct and not self.decoy and not self.error_kind
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """What a step tells of it in numbers; a coverage that cannot be told is left out."""
+        found = {"correct": float(self.good)}
+        if self.good and self.speedup is not None:
+            found["speedup"] = self.speedup
+        if self.good and self.coverage is not None:
+            found["coverage"] = self.coverage
+        return found
