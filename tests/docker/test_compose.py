@@ -20,7 +20,10 @@ from envserver.sync import SyncGym
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-WANTED = {"alfworld", "keydoor", "null", "python", "repo", "scienceworld", "sql", "textworld", "tooluse"}
+WANTED = {
+    *("alfworld", "kernel", "keydoor", "null", "python", "repo"),
+    *("scienceworld", "search", "sql", "textworld", "tooluse"),
+}
 SERVICES = ("envserver", "memory", "db")
 TRAINING = (
     "steps=4 env.tasks=6 sft.demonstrations=4 sft.epochs=1 sampling.tasks_per_step=2 sampling.group_size=2 "
