@@ -6,9 +6,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from envserver.launch import launch
+
+# How long an example takes says nothing on a machine that others use, too.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 # A shell starts its background jobs deaf to Ctrl-C, and children inherit that; tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

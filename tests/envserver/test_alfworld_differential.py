@@ -29,7 +29,7 @@ def smallest(rows):
 @needs_data
 def test_both_engines_say_the_same_in_official_games_of_every_type():
     rows = smallest(official(5))
-    counts = compare([(row, ("0.4", "0.2")[at % 2]) for at, row in enumerate(rows)], 60, 120)
+    counts = compare([(row, ("0.4", "0.2")[at % 2]) for at, row in enumerate(rows)], 60, 200)
     assert counts["games"] == 6
     assert counts["steps"] == 360
     assert counts["refused"] > 30
@@ -38,7 +38,7 @@ def test_both_engines_say_the_same_in_official_games_of_every_type():
 
 def test_both_engines_say_the_same_in_generated_games_of_every_type():
     rows = smallest(generated(range(6)))
-    counts = compare([(row, ("0.2", "0.4")[at % 2]) for at, row in enumerate(rows)], 60, 120)
+    counts = compare([(row, ("0.2", "0.4")[at % 2]) for at, row in enumerate(rows)], 60, 200)
     assert counts["games"] == 6
     assert counts["steps"] == 360
     assert counts["refused"] > 30
