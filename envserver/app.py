@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import uvicorn
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import JsonValue
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 import envserver
-from envserver import catalogue, metrics
+from envserver import catalogue, metrics, plugins
 from envserver.config import ServerConfig
 from envserver.door import Door, refusal
 from envserver.errors import BadRequest, GymError
@@ -28,6 +26,7 @@ from envserver.foundry import Foundry
 from envserver.lane import WEBSOCKET
 from envserver.ledger import Ledger
 from envserver.mounts import Mounts
+from envserver.protocols.base import MOUNTED, Host, Protocol
 from envserver.schema import (
     Action,
     BatchOpen,
@@ -47,6 +46,7 @@ from envserver.schema import (
     TaskPage,
 )
 from envserver.sessions import Sessions
+from envserver.strict import StrictRoute
 from envserver.verbs import Verbs, described
 from envserver.workers.inline import Inline
 from envserver.workers.nursery import Nursery
@@ -54,6 +54,7 @@ from envserver.workers.process import Processes
 
 __all__ = ["Unserved", "create_app", "serve"]
 
+PROTOCOLS = "envserver.protocols"
 PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 TITLES = {
     401: "no or a wrong bearer token",
@@ -76,39 +77,14 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": TITLES[status], **PROBLEM} for status in (401, *statuses)}
 
 
-class StrictRequest(Request):
-    """A request whose JSON has no NaN and no infinity."""
-
-    async def json(self) -> Any:
-        try:
-            return from_json(await self.body(), allow_inf_nan=False)
-        except ValueError as error:
-            raise json.JSONDecodeError(str(error), "", 0) from None
-
-
-class StrictRoute(APIRoute):
-    """A route that reads StrictRequests and refuses a query's unknown keys."""
-
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        handler = super().get_route_handler()
-
-        known = {field.alias for field in self.dependant.query_params}
-
-        async def handle(request: Request) -> Response:
-            unknown = known and sorted(request.query_params.keys() - known)
-            if unknown:
-                detail = f"this route has no parameter '{unknown[0][:128]}'; it has: {', '.join(sorted(known))}"
-                raise BadRequest(detail)
-            return await handler(StrictRequest(request.scope, request.receive))
-
-        return handle
-
-
 def create_app(config: ServerConfig, mounts: Mounts | None = None) -> FastAPI:
     """The application, which closes `mounts` at its end. Raises NoSuchPlugin for what is not there, and BadLedger."""
     mounts = mounts or Mounts()
     specs = catalogue.specs(config.envs)
     options = catalogue.env_options(config.env_options, specs)
+    installed = sorted({*plugins.names(PROTOCOLS)} - MOUNTED)
+    asked = installed if config.protocols is None else config.protocols
+    protocols = {name: plugins.load(PROTOCOLS, name, Protocol) for name in asked}  # type: ignore[type-abstract]
     ledger = Ledger(config.ledger) if config.ledger is not None else None
 
     @asynccontextmanager
@@ -119,6 +95,8 @@ def create_app(config: ServerConfig, mounts: Mounts | None = None) -> FastAPI:
         sessions = Sessions(config, nursery, inline, foundry, ledger)
         app.state.nursery, app.state.processes, app.state.sessions = nursery, processes, sessions
         app.state.verbs = Verbs(sessions, config)
+        host = Host(sessions, nursery, config)
+        app.state.protocols = {name: kind(host) for name, kind in protocols.items()}
         nursery.start()
         processes.start()
         foundry.start()
@@ -129,6 +107,8 @@ def create_app(config: ServerConfig, mounts: Mounts | None = None) -> FastAPI:
         try:
             yield
         finally:
+            for protocol in app.state.protocols.values():
+                protocol.close()
             await sessions.close_all()
             await foundry.close()
             await processes.close()

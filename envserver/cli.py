@@ -77,6 +77,7 @@ def serve(
     memory: Annotated[
         str | None, typer.Option(metavar="URL", help="Serve this memory, too, under /memory; see `skills serve`.")
     ] = None,
+    protocol: Annotated[list[str] | None, typer.Option(help="Speak only this other wire; may be repeated.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="Directory that keeps sessions over a crash.")] = None,
     lease_s: Annotated[float | None, typer.Option(help="Silence after which a session is reaped.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once.")] = None,
@@ -95,6 +96,7 @@ def serve(
         expert=expert,
         token=token,
         memory=memory,
+        protocols=tuple(protocol) if protocol else None,
         ledger=ledger,
         lease_s=lease_s,
         max_sessions=max_sessions,

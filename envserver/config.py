@@ -52,6 +52,8 @@ class ServerConfig(BaseModel):
     ledger: Path | None = None
     """Directory in which sessions are written down, so that this server after a crash, or another beside it, goes on
     with them; only those of deterministic worlds."""
+    protocols: tuple[str, ...] | None = None
+    """What other wires to speak, each under a path of its name; None means every one that is installed."""
     mounts: dict[str, SecretStr] = {}
     """What else to serve, and what each is told: entry points of the group `envserver.mounts`."""
     max_sessions: Count = 4096
@@ -130,7 +132,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _read_variable(name: str, text: str) -> Any:
-    if name == "envs":
+    if name in ("envs", "protocols"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if name in ("env_options", "mounts"):
         try:

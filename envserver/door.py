@@ -1,4 +1,4 @@
-"""What every request passes first: the bearer token, the limit of a body, the way to the WebSocket."""
+"""What every request passes first: the bearer token, the limit of a body, the way to the WebSocket or a protocol."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from envserver.config import ServerConfig
 from envserver.errors import BadRequest, GymError, Unauthorized
+from envserver.protocols.base import Protocol
 from envserver.socket import Socket
 
 __all__ = ["Door", "refusal"]
@@ -18,12 +19,13 @@ __all__ = ["Door", "refusal"]
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Door:
-    """ASGI middleware: the bearer token, the body's limit, and the way to the WebSocket."""
+    """ASGI middleware: the bearer token, the body's limit, and the way to the WebSocket and to the protocols."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], config: ServerConfig) -> None:
+    def __init__(self, app: Application, config: ServerConfig) -> None:
         self.app = app
         self.config = config
         self.token = config.token.get_secret_value().encode() if config.token else None
@@ -34,14 +36,20 @@ class Door:
             return
         if scope["path"] != "/health" and not self._admits(scope):
             await self._refuse(scope, send, Unauthorized("send the server's token as 'Authorization: Bearer ...'"), 401)
-        elif scope["type"] == "websocket":
-            if scope["path"] == "/v1/ws":
-                state = scope["app"].state
-                await Socket(state.sessions, state.verbs, self.config).run(scope, receive, send)
-            else:
-                await self._refuse(scope, send, BadRequest("no WebSocket is here; it is at /v1/ws"), 404)
+            return
+        state = scope["app"].state
+        name = scope["path"][1:].partition("/")[0]
+        protocol: Protocol | None = state.protocols.get(name)
+        if protocol is not None:
+            scope = {**scope, "root_path": f"{scope['root_path']}/{name}"}
+        if scope["type"] == "http":
+            await self._limited(self.app if protocol is None else protocol, scope, receive, send)
+        elif protocol is not None and protocol.websocket:
+            await protocol(scope, receive, send)
+        elif scope["path"] == "/v1/ws":
+            await Socket(state.sessions, state.verbs, self.config).run(scope, receive, send)
         else:
-            await self._limited(scope, receive, send)
+            await self._refuse(scope, send, BadRequest("no WebSocket is here; it is at /v1/ws"), 404)
 
     def _admits(self, scope: Scope) -> bool:
         if self.token is None:
@@ -50,7 +58,7 @@ class Door:
         kind, _, token = given.partition(b" ")
         return kind.lower() == b"bearer" and hmac.compare_digest(token.strip(), self.token)
 
-    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _limited(self, app: Application, scope: Scope, receive: Receive, send: Send) -> None:
         limit, seen = self.config.body_limit_bytes, 0
         too_large = BadRequest(f"the body is larger than {limit} bytes; send less")
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
@@ -66,7 +74,7 @@ class Door:
                 raise HTTPException(413, too_large.detail)
             return message
 
-        await self.app(scope, counted, send)
+        await app(scope, counted, send)
 
     @staticmethod
     async def _refuse(scope: Scope, send: Send, error: GymError, status: int) -> None:

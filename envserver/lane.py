@@ -1,7 +1,7 @@
 """A short way through uvicorn for frames that can be answered where they are read.
 
 uvicorn's WebSocket costs a generator of a parser, a queue, a task switch, and a pause and resume of reading for every
-frame: more than a step of a trivial world. Here a whole binary frame goes from the socket to the endpoint, and its
+frame: more than a step of a trivial world. Here a whole frame goes from the socket to the endpoint, and its
 answer back, in one turn of the loop. Whatever is anything else, cannot be answered at once or meets a full write buffer
 takes the ASGI way, byte for byte as it came. Where uvicorn is not built as this file knows it, everything does.
 """
@@ -13,20 +13,20 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-__all__ = ["LANE", "WEBSOCKET", "Take"]
+__all__ = ["LANE", "TEXT", "WEBSOCKET", "Take"]
 
 LANE = "envserver.lane"
-"""The ASGI extension: `offer`, which an endpoint gives its Take to once it has accepted, and `send`, which sends binary
-frames at once, or says False where they have to take the ASGI way."""
+"""The ASGI extension: `offer`, which an endpoint gives its Take and its frames' kind to once it has accepted; and
+`send`, which sends such frames at once, or says False where they have to take the ASGI way."""
 
 Take = Callable[[bytes], list[bytes] | None]
-"""The binary frames that answer one; None where it has to take the ASGI way."""
+"""The frames that answer one, of its own kind; None where it has to take the ASGI way."""
 
 WEBSOCKET: Any = "auto"
 """What uvicorn's `ws` setting should be."""
 
-BINARY = 0x82
-"""First byte of a message in one binary frame."""
+TEXT, BINARY = 0x81, 0x82
+"""First byte of a message in one frame of text, or binary. A Take that meets a text that is no UTF-8 answers None."""
 SHORT_BYTES = 1 << 18
 """A frame longer than this is not waited for here."""
 WRITE_BYTES = 1 << 16
@@ -44,6 +44,7 @@ else:
         """uvicorn's WebSocket protocol, with a short way once the endpoint has given its Take."""
 
         _take: Take | None = None
+        _kind = BINARY
         _held = b""
         """The beginning of a short frame that is not all there."""
         _owed = 0
@@ -118,14 +119,15 @@ else:
                 self.loop.call_soon(_write_all, self._due)
             self._due.append(self)
 
-        def _offer(self, take: Take) -> None:
+        def _offer(self, take: Take, kind: int = BINARY) -> None:
+            self._kind = kind
             if not self._early:
                 self._take = take
 
         def _answered(self, data: bytes, start: int, body: int, end: int) -> bool:
             """Whether the frame is answered."""
             if (
-                data[start] != BINARY
+                data[start] != self._kind
                 or data[start + 1] < 0x80
                 or end - body > self.config.ws_max_size
                 or self.read_paused
@@ -138,7 +140,7 @@ else:
                 return False
             for answer in answers:
                 length = len(answer)
-                self._answers += (_head(length), answer)
+                self._answers += (_head(length, self._kind), answer)
                 self._answers_bytes += length
             if self._answers_bytes > WRITE_BYTES:
                 self._write()
@@ -156,7 +158,7 @@ else:
             """Whether the frames are sent."""
             if not self._sendable():
                 return False
-            self._answers += [part for frame in frames for part in (_head(len(frame)), frame)]
+            self._answers += [part for frame in frames for part in (_head(len(frame), self._kind), frame)]
             self._write()
             return True
 
@@ -192,10 +194,10 @@ def _payload(data: bytes, start: int, size: int) -> tuple[int, int] | None:
     return (body, body + length) if body <= size else None
 
 
-def _head(length: int) -> bytes:
-    """The head of a server's binary frame."""
+def _head(length: int, kind: int) -> bytes:
+    """The head of a server's frame."""
     if length < 126:
-        return bytes((BINARY, length))
+        return bytes((kind, length))
     if length < 1 << 16:
-        return b"\x82\x7e" + length.to_bytes(2)
-    return b"\x82\x7f" + length.to_bytes(8)
+        return bytes((kind, 126)) + length.to_bytes(2)
+    return bytes((kind, 127)) + length.to_bytes(8)

@@ -94,6 +94,8 @@ def launch(
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
     return json.dumps(value) if isinstance(value, dict) else str(value)
 
 

@@ -184,6 +184,14 @@ class Sessions:
         await self._settled(session)
         return session.transcript(self.config.lease_s)
 
+    async def opened(self, id: str) -> bytes:
+        """What opening a session answered, as JSON; and its lease renewed."""
+        return await self._opened(self._table.find(id))
+
+    def session(self, id: str) -> Session:
+        """A session to look at, its lease renewed. Raises UnknownSession."""
+        return self._table.find(id)
+
     def states(self) -> list[SessionState]:
         """Every session, without transcripts; renews nothing."""
         return [session.state(self.config.lease_s) for session in self._table.values()]

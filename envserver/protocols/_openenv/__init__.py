@@ -1,0 +1,1 @@
+"""OpenEnv's wire: its frames, its socket and its routes."""
