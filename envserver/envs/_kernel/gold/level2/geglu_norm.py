@@ -1,0 +1,56 @@
+import torch
+
+CPP = r"""
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+static inline float exp_(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;  // to the nearest integer
+    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    int32_t bits = ((int32_t)n + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, 4);
+    return (p * r * r + r + 1.0f) * scale;
+}
+
+extern "C" void geglu_norm(const float* x, const float* weight, float* y, int64_t rows, int64_t columns) {
+    for (int64_t r = 0; r < rows; ++r) {
+        const float* gate = x + 2 * r * columns;
+        const float* up = gate + columns;
+        float* to = y + r * columns;
+        float sum = 0.0f;
+        #pragma omp simd reduction(+:sum)
+        for (int64_t c = 0; c < columns; ++c) {
+            float v = gate[c], e = exp_(1.5957691216f * (v + 0.044715f * v * v * v));
+            float made = v * up[c] * (e / (1.0f + e));
+            to[c] = made;
+            sum += made * made;
+        }
+        float scale = 1.0f / sqrtf(sum / columns + 1e-6f);
+        #pragma omp simd
+        for (int64_t c = 0; c < columns; ++c) to[c] *= scale * weight[c];
+    }
+}
+"""
+
+FLAGS = ["-fno-math-errno", "-fno-trapping-math"]
+
+
+class ModelNew(torch.nn.Module):
+    def __init__(self, columns):
+        super().__init__()
+        self.norm_weight = torch.nn.Parameter(0.5 + torch.rand(columns))
+
+    def forward(self, x):
+        y = torch.empty(x.shape[0], x.shape[1] // 2)
+        kernels.geglu_norm(x, self.norm_weight, y, y.shape[0], y.shape[1])
+        return y
