@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  := .venvs
 
-.PHONY: setup demo demo-memory test test-slow test-docker token lint docs bench clean
+.PHONY: setup demo demo-memory test test-slow test-docker test-peers token lint docs bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +14,7 @@ help:
 	@echo "make test       lint, types, layers and the default tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-docker  docker compose up on a real engine, which is brought up where there is none (root, Debian)"
+	@echo "make test-peers  other projects' own clients against our server, each in a virtual environment of its own"
 	@echo "make token      print the token of a compose stack that is up"
 	@echo "make setup | lint | docs | bench | clean"
 
@@ -40,6 +42,15 @@ test-docker: setup
 	tests/docker/engine.sh all
 	$(BIN)/python -m pytest -m docker tests/docker
 
+# Their packages conflict with each other; the versions are those whose wires are spoken.
+$(PEERS)/%/.installed: tests/peers/requirements/%.txt
+	$(PYTHON) -m venv $(PEERS)/$*
+	$(PEERS)/$*/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
+
+test-peers: setup $(patsubst tests/peers/requirements/%.txt,$(PEERS)/%/.installed,$(wildcard tests/peers/requirements/*.txt))
+	$(BIN)/python -m pytest -m peers tests/peers
+
 token:
 	@docker compose exec -T envserver cat /keys/token && echo
 
@@ -57,4 +68,4 @@ bench: setup
 	$(BIN)/trainer bench
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache

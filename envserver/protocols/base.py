@@ -14,11 +14,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic_core import from_json
+from typing_extensions import TypedDict
 
 from envserver.errors import BadRequest, UnknownTask
-from envserver.schema import Action, EnvCard, Opened, StepResult, Task
+from envserver.schema import Action, EnvCard, Opened, StepResult, Task, ToolSpec
 from envserver.session import Logged, logged
 
 if TYPE_CHECKING:
@@ -34,6 +35,16 @@ MOUNTED = frozenset(("kernelgym",))
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+
+class Briefed(TypedDict):
+    """An episode's own briefing, as `workers.base.briefed` writes it."""
+
+    instructions: str
+    tools: list[ToolSpec]
+
+
+BRIEFED = TypeAdapter(Briefed)
 
 
 class Choice(BaseModel):
@@ -85,6 +96,11 @@ class Episode:
     async def opened(self) -> Opened:
         """What opening the session answered, and its lease renewed. Raises UnknownSession."""
         return Opened.model_validate_json(await self._sessions.opened(self.id))
+
+    def tools(self) -> list[ToolSpec]:
+        """The episode's own tools, or its environment's; and the lease renewed. Raises UnknownSession."""
+        session = self._sessions.session(self.id)
+        return BRIEFED.validate_json(b"{%b}" % session.told)["tools"] if session.told else session.card.tools
 
     def last(self) -> bytes:
         """The last StepResult as JSON, and the lease renewed. Raises UnknownSession."""

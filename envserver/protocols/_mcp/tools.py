@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 from envserver.protocols._mcp.rpc import INVALID_PARAMS, Refusal
 from envserver.schema import MAX_TEXT_CHARS, Action, ToolSpec
 
-__all__ = ["ACT", "META", "called", "listed", "offered", "shown"]
+__all__ = ["ACT", "META", "called", "listed", "offered", "shown", "told"]
 
 META = "turnhalle/step"
 """Key in a result's `_meta`."""
@@ -70,3 +70,9 @@ def shown(result: bytes, index: int, *, data: bool = False) -> bytes:
         content.append({"type": "text", "text": "Accepted here:\n" + "\n".join(seen["choices"])})
     answer = {"content": content, "isError": False, "_meta": {META: {"index": index, **step}}}
     return to_json(answer | ({"data": seen["text"]} if data else {}))
+
+
+def told(text: str, *, error: str | None = None) -> bytes:
+    """A CallToolResult that says a sentence; `error` names what went wrong."""
+    meta = {"_meta": {"turnhalle/error": error}} if error else {}
+    return to_json({"content": [{"type": "text", "text": text}], "isError": error is not None, **meta})

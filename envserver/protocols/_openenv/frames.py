@@ -1,7 +1,7 @@
 """OpenEnv's shapes: what its clients send, and our results in its words.
 
 An action is one `command`: a text, or in a world of tools a call in one line as `envserver/calls.py` reads it; or it is
-OpenEnv's own `call_tool` or `list_tools`. A result's flags, its success and its info stand in `metadata`, beside the
+OpenEnv's own `call_tool` or `list_tools`. A result's flags and all that follows stand in `metadata`, beside the
 observation, where OpenEnv has `done` alone.
 """
 

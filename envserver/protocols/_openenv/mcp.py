@@ -52,13 +52,13 @@ class Mcp:
                 return to_json({"session_id": closed.id, "closed": True})
             case "tools/list":
                 episode = self._named(request) or episode
-                tools = (await self.host.card(self.env)).tools if episode is None else (await episode.opened()).tools
+                tools = (await self.host.card(self.env)).tools if episode is None else episode.tools()
                 return to_json({"tools": listed(offered(tools))})
             case "tools/call":
                 episode = self._named(request) or episode
                 if episode is None:
                     raise Refusal(INVALID_PARAMS, "no session: send session_id, which openenv/session/create answers")
-                action = called(request.params, (await episode.opened()).tools)
+                action = called(request.params, episode.tools())
                 answer = episode.ask(logged(action))
                 result = answer if isinstance(answer, bytes) else await asyncio.shield(answer)
                 episode.took()

@@ -114,8 +114,7 @@ def create_app(host: Host) -> FastAPI:
         playing = episode(request, body.session_id)
         if body.index is not None:
             playing.index = body.index
-        tools = (await playing.opened()).tools
-        answer = playing.ask(logged(action(body.action, tools)))
+        answer = playing.ask(logged(action(body.action, playing.tools())))
         return _json(observed(answer if isinstance(answer, bytes) else await asyncio.shield(answer)))
 
     @app.get("/state", response_model=CommandState)

@@ -92,7 +92,7 @@ class Talk:
             card = await self.host.card(self.env)
             self.tools = card.tools
             if self.attached is not None:
-                self.tools = (await self.host.episode(self.attached, self.env).opened()).tools
+                self.tools = self.host.episode(self.attached, self.env).tools()
             return True
         except UnknownSession:
             await self._say(complaint(f"Unknown session_id: {self.attached}", "SESSION_ERROR"))
