@@ -16,6 +16,10 @@ from trainers.metrics import TABLE
 
 ROOT = Path(__file__).parents[2]
 NAMES = plugins.names("trainers.algorithms")
+POOLED = ("gspo", "trloo")
+"""Those whose loss reads whole episodes, whatever the aggregate."""
+DENSE = ("gppo", "ppo", "reinforce_pp")
+"""Those that may learn from episodes whose advantages are all 0."""
 AGGREGATES = ("sequence", "token", "constant")
 
 
@@ -129,13 +133,13 @@ def test_cutting_a_minibatch_into_batches_leaves_its_gradient_alone(name, aggreg
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_of_an_episode_stay_together_where_a_cut_would_change_the_gradient(name, aggregate):
     found = load(name, aggregate=aggregate)
-    assert found.together == ("row" if aggregate == "token" and name != "gspo" else "episode")
+    assert found.together == ("row" if aggregate == "token" and name not in POOLED else "episode")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_has_no_advantage_is_skipped_only_where_it_has_no_gradient(name):
     found = load(name, kl=0, entropy=0)
-    assert found.skips_zero == (name not in ("ppo", "reinforce_pp"))
+    assert found.skips_zero == (name not in DENSE)
     if found.skips_zero:
         idle = batch(row([0.0, None, 0.0]))
         assert not slopes(found, idle, policy(idle, [[0.5, 0.0, -0.5]])).any()

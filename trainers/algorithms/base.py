@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -194,6 +194,14 @@ class Algorithm:
         """All batches of a step, once before its first update, as many and in the same order: for what needs both the
         whole step and the learner, such as a critic's advantages."""
         return list(batches)
+
+    def remembered(self, learner: Learner, batches: Sequence[Batch]) -> list[Batch]:
+        """The same batches with `before_BL` where more than one update is to come; a single one finds these
+        log-probabilities in its own forward pass."""
+        if self.config.minibatches * self.config.epochs == 1:
+            return list(batches)
+        with torch.no_grad():
+            return [replace(batch, before_BL=learner.forward(batch).logp_BL) for batch in batches]
 
     def loss(self, forward: Forward, batch: Batch) -> tuple[Tensor, Metrics]:
         """Scalar to be minimised: the clipped surrogate with optional KL and entropy terms."""

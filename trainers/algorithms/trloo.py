@@ -27,7 +27,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -103,10 +102,7 @@ class Trloo(Algorithm):
 
     def prepare(self, learner: Learner, batches: Sequence[Batch]) -> list[Batch]:
         """The same batches; with the trainer's log-probabilities where more than one update is to come."""
-        if not self.config.mrs or self.config.minibatches * self.config.epochs == 1:
-            return list(batches)
-        with torch.no_grad():
-            return [replace(batch, before_BL=learner.forward(batch).logp_BL) for batch in batches]
+        return self.remembered(learner, batches) if self.config.mrs else list(batches)
 
     def loss(self, forward: Forward, batch: Batch) -> tuple[Tensor, Metrics]:
         """Scalar: the clipped surrogate of the episodes that MRS keeps."""
