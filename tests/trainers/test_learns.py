@@ -24,7 +24,11 @@ WINDOW = 4
 MARGIN = 0.2
 """Success that must be gained from the first two steps to the best four in a row: 48 and 96 episodes, so a policy that
 learns nothing gains this by chance once in twenty-five runs. One that learns gains 0.3 to 0.7."""
-SETTINGS: dict[str, dict[str, Any]] = {"dapo": {"max_draws": 2}, "supo": {"overlong_mask": False}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "dapo": {"max_draws": 2},
+    "entropy_tokens": {"max_draws": 2},
+    "supo": {"overlong_mask": False},
+}
 """Where the paper's default would take long, ten draws a step; and where it has no gradient, as failing here is running
 out of turns."""
 
