@@ -1,5 +1,5 @@
-"""The command `trainer`: train, sft, serve-and-learn, annotate, eval, replay, plot, runs, config, algorithms, bench,
-demo.
+"""The command `trainer`: train, sft, serve, serve-and-learn, annotate, eval, replay, plot, runs, config, algorithms,
+doctor, bench, demo.
 
 Nothing heavy is imported before a command needs it. An error is one sentence on stderr: exit 2 for misuse, 1 for
 failure, 130 after Ctrl-C, which leaves a run that `--resume` continues.
@@ -20,6 +20,7 @@ import typer
 import uvloop
 
 from envserver.command import run_app
+from trainers import sampling_cli
 
 if TYPE_CHECKING:
     from trainers.config import RunConfig
@@ -109,6 +110,9 @@ def serve_and_learn(
 
     asyncio.run(serve(config, host=host, port=port, port_file=port_file, display=Display(quiet=quiet)))
     print(f"trainer: stopped; go on with: trainer serve-and-learn {config.directory}", file=sys.stderr)
+
+
+app.command()(sampling_cli.serve)
 
 
 @app.command()
@@ -314,6 +318,9 @@ def algorithms(as_json: Json = False) -> None:
     _list(rows, as_json, "no algorithm is installed")
 
 
+app.command()(sampling_cli.doctor)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(context: typer.Context) -> None:
     """Measure rollouts against Hugging Face's generate, and where the time goes."""
@@ -342,13 +349,9 @@ def demo_memory(
 
 def _config(file: Path, pairs: list[str] | None) -> RunConfig:
     """The run of a TOML file or a run's directory."""
-    from trainers import recipe
+    from trainers.recipe import read_run
 
-    if not file.is_dir():
-        return recipe.read(file, pairs or [])
-    found = recipe.read(file / "config.json", pairs or [])
-    # The directory may have been moved since config.json was written.
-    return found.model_copy(update={"dir": file.parent, "name": file.name})
+    return read_run(file, pairs or [])
 
 
 def _finish(config: RunConfig, work: Coroutine[Any, Any, Any]) -> None:

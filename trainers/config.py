@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from trainers.engine_config import EngineConfig
 from trainers.plugged import plugged
 from trainers.serving.config import ServingConfig
 from trainers.skills_config import SkillsConfig
@@ -102,24 +103,6 @@ class ModelConfig(_Section):
     """Of the weights. bfloat16 is for GPUs: most CPUs compute it ten times slower."""
     device: str = "cpu"
     """As torch names it: cpu, cuda, cuda:1."""
-
-
-class EngineConfig(_Section):
-    """What the sampler may use."""
-
-    name: Literal["local"] = "local"
-    """The engine's registry name."""
-    max_sessions: int = Field(64, ge=1)
-    """Rows of the cache: as many sequences decode at once and are remembered between turns."""
-    context_tokens: int | None = Field(None, ge=8)
-    """Longest prompt and answer together; none: the model's own limit."""
-    prefill_tokens: int = Field(4096, ge=16)
-    """At most so many prompt tokens, padding included, are read in one forward pass."""
-    threads: int | None = Field(None, ge=1)
-    """CPU threads of torch, for sampling and learning alike; none: torch decides. More than free cores is slower."""
-    deterministic: bool = False
-    """Sample a turn of all episodes at once, when every one has come to it: the same run twice is the same to the last
-    bit, on the same machine with the same threads. Slow worlds then keep the sampler waiting."""
 
 
 class LearnerConfig(_Section):

@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from agents.chat import Chat
 from envserver.catalogue import env_name
 from envserver.client import Gym
@@ -14,9 +16,10 @@ from envserver.schema import Task
 from skills_db.store import Store, open_store
 from trainers.config import EvalConfig, RunConfig
 from trainers.display import Display
+from trainers.engines.choose import engine_for
 from trainers.evaluate import Evaluation, evaluate
 from trainers.models import load_model
-from trainers.parts import engine_for, library_for, shows_notes
+from trainers.parts import library_for, shows_notes
 from trainers.player import Player
 from trainers.plugged import plugged
 from trainers.run import Checkpoint, Run, find_checkpoint
@@ -66,8 +69,9 @@ async def examine(
             tasks = [Task(env=name, key=key, options=env.options) for key in keys]
             for checkpoint, config in zip(checkpoints, configs, strict=True):
                 with _store(config, notes) or nullcontext() as store:
-                    player = _player(config, checkpoint, store)
+                    player, weights = _player(config, checkpoint, store)
                     try:
+                        await player.engine.load(weights, 0)
                         result = await evaluate(
                             player,
                             gym,
@@ -113,8 +117,10 @@ def _store(config: RunConfig, notes: bool | None) -> Store | None:
     return open_store(config.store.url, create=False, readonly=True)
 
 
-def _player(config: RunConfig, checkpoint: Checkpoint, store: Store | None) -> Player:
+def _player(config: RunConfig, checkpoint: Checkpoint, store: Store | None) -> tuple[Player, dict[str, Tensor]]:
+    """Who plays, with the weights that it plays with."""
     model, tokenizer = load_model(config.model.model_copy(update={"path": checkpoint.model}))
     chat = Chat(tokenizer)
     library = library_for(config, store, chat) if store is not None else None
-    return Player(config, chat, engine_for(config, model, chat), library)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return Player(config, chat, engine_for(config, model, chat), library), weights

@@ -191,6 +191,7 @@ async def improve(
         loading = time.monotonic()
         await parts.engine.load(parts.learner.weights(), parts.learner.version)
         metrics |= learned | {"time/update_s": loading - learning, "time/load_s": time.monotonic() - loading}
+        metrics |= parts.engine.report()
         await parts.memory.credit(episodes, [values for found in advantages for values in found])
     parts.step += 1
     if parts.evolution is not None:

@@ -28,7 +28,7 @@ from trainers.config import RunConfig
 from trainers.display import Display
 from trainers.distillers.base import Distiller
 from trainers.engines.base import Engine
-from trainers.engines.local import Local
+from trainers.engines.choose import engine_for
 from trainers.evolve import Evolution, asking
 from trainers.evolvers.base import Evolver
 from trainers.learner import Learner
@@ -49,7 +49,7 @@ from trainers.worlds import worlds
 if TYPE_CHECKING:
     from trainers.tally import Tally
 
-__all__ = ["Parts", "assembled", "beginning", "built_model", "engine_for", "library_for", "shows_notes", "skills_of"]
+__all__ = ["Parts", "assembled", "beginning", "built_model", "library_for", "shows_notes", "skills_of"]
 
 CORPUS_TASKS = (64, 512)
 """Tasks at least and at most whose transcripts a tokenizer is trained on; more tell it nothing."""
@@ -244,8 +244,8 @@ async def assembled(
             parts.restore(checkpoint)
             if dropped := await asyncio.to_thread(memory.rewind, parts.step):
                 display.say(f"{dropped} episodes of later steps are dropped from memory: they are played again")
-            await engine.load(learner.weights(), learner.version)
             display.say(f"going on after step {parts.step} of {config.steps}")
+        await engine.load(learner.weights(), learner.version)
         if parts.evolution is not None:
             await parts.evolution.open(parts.step)
         yield parts
@@ -278,18 +278,6 @@ def skills_of(config: RunConfig, store: Store, data: QueryData, player: Player, 
         return None
     evolver: Evolver = build("trainers.evolvers", "Evolver", config.skills.evolver, asking(player))
     return Skills(config.skills, store, data, evolver, display.alarm)
-
-
-def engine_for(config: RunConfig, model: torch.nn.Module, chat: Chat) -> Engine:
-    """The engine of a run, on the learner's own module."""
-    return Local(
-        model,
-        stop_ids=chat.stop_ids,
-        max_sessions=config.engine.max_sessions,
-        context_tokens=config.engine.context_tokens,
-        prefill_tokens=config.engine.prefill_tokens,
-        threads=config.engine.threads,
-    )
 
 
 async def built_model(

@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 from trainers.config import RunConfig
 from trainers.plugged import BadConfig, sentence
 
-__all__ = ["BadConfig", "read", "resolve", "setting", "settings", "text"]
+__all__ = ["BadConfig", "read", "read_run", "resolve", "setting", "settings", "text"]
 
 
 def read(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -34,6 +34,14 @@ def read(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise BadConfig(f"'{file}' is not well-formed: {error}") from error
     table.setdefault("name", file.stem)
     return resolve(table, overrides)
+
+
+def read_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The run of a TOML file, or of a run's directory. Raises BadConfig."""
+    if not path.is_dir():
+        return read(path, overrides)
+    # The directory may have been moved since config.json was written.
+    return read(path / "config.json", overrides).model_copy(update={"dir": path.parent, "name": path.name})
 
 
 def resolve(table: dict[str, Any], overrides: Sequence[str] = ()) -> RunConfig:

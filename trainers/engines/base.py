@@ -26,6 +26,10 @@ class Engine(Sampler, Protocol):
         """Sample once so many have asked and not before, so that who asks first changes nothing; None: at once."""
         ...
 
+    def report(self) -> Mapping[str, float]:
+        """Metrics of what happened since this was asked last."""
+        ...
+
     async def close(self) -> None:
         """Let go of everything; safe to call twice."""
         ...

@@ -31,9 +31,10 @@ from envserver.catalogue import env_name
 from trainers.algorithms.base import Algorithm
 from trainers.config import RunConfig
 from trainers.display import Display
+from trainers.engines.choose import engine_for
 from trainers.metrics import MetricsLog
 from trainers.models import context_tokens, load_model
-from trainers.parts import beginning, built_model, engine_for, skills_of
+from trainers.parts import beginning, built_model, skills_of
 from trainers.player import Player
 from trainers.plugged import BadConfig, build
 from trainers.query import QueryData
@@ -154,8 +155,8 @@ async def assembled(config: RunConfig, *, display: Display, clock: Clock | None 
             scheduler.checkpoint(0)
         else:
             learner.load(checkpoint.path)
-            await engine.load(learner.weights(), learner.version)
             display.say(f"going on after update {scheduler.updates}")
+        await engine.load(learner.weights(), learner.version)
         state.read()
         judge = Judge(config.serving.judge) if config.serving.judge.url else None
         longest = context_tokens(model)
