@@ -112,9 +112,6 @@ def serve_and_learn(
     print(f"trainer: stopped; go on with: trainer serve-and-learn {config.directory}", file=sys.stderr)
 
 
-app.command()(sampling_cli.serve)
-
-
 @app.command()
 def annotate(
     file: File,
@@ -318,6 +315,7 @@ def algorithms(as_json: Json = False) -> None:
     _list(rows, as_json, "no algorithm is installed")
 
 
+app.command()(sampling_cli.serve)
 app.command()(sampling_cli.doctor)
 
 
@@ -349,9 +347,9 @@ def demo_memory(
 
 def _config(file: Path, pairs: list[str] | None) -> RunConfig:
     """The run of a TOML file or a run's directory."""
-    from trainers.recipe import read_run
+    from trainers import recipe
 
-    return read_run(file, pairs or [])
+    return recipe.read_run(file, pairs or [])
 
 
 def _finish(config: RunConfig, work: Coroutine[Any, Any, Any]) -> None:

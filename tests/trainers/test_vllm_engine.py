@@ -105,10 +105,20 @@ async def test_a_sample_carries_the_version_it_was_drawn_from_and_parity_is_meas
         report = sampler.report()
         assert sampler.report() == {}
     assert (first.version, second.version) == (0, 1)
-    assert fake.weights.endswith("-1")
+    assert fake.weights.endswith("-1"), "the second that was loaded"
     assert first.logprobs != second.logprobs
     assert 0 < report["sync/parity_max_nats"] < 1e-5
     assert report["sync/time_s"] > 0
+
+
+async def test_a_version_that_is_loaded_twice_stays_where_it_can_be_given_again(fake: Fake) -> None:
+    async with engine(fake) as sampler:
+        await sampler.load(learned(sampler), 3)
+        await sampler.load(weights(sampler), 3)  # a step in which nothing was learned
+        before = await drawn(sampler, seed=2)
+        fake.renew()
+        after = await drawn(sampler, seed=2)
+    assert (after.version, after.ids) == (3, before.ids)
 
 
 async def test_answers_under_way_end_with_the_weights_they_began_with(fake: Fake) -> None:

@@ -146,7 +146,7 @@ class Vllm:
         async with self._turnstile:
             if not self._fleet.servers:
                 await self._hire()
-            name = f"{self._nonce}-{version}"
+            name = f"{self._nonce}-{len(self._versions)}"  # a version may be loaded twice, and differ
             await self._transfer.lay(weights, name)
             self._weights, self.version = dict(weights), version
             self._versions[name] = version
@@ -339,7 +339,7 @@ class Vllm:
                 _log.warning("%s; the others go on", final)
             else:
                 self._fail(final)
-        except ServerError as found:
+        except Exception as found:  # nobody awaits this task: who waits for the server has to be told
             self._fail(found)
         finally:
             server.returning = None

@@ -50,7 +50,12 @@ def command(config: RunConfig, model: Path, *, host: str, port: int, context_tok
         kind = engine.vllm.transfer
         found += [f"--weight-transfer-config={json.dumps({'backend': 'file' if kind == 'auto' else kind})}"]
     if config.model.device == "cpu":
-        found += ["--enforce-eager"]
+        # A prompt that is read in pieces, drawn with a seed, ends vLLM 0.32 there: "CPU Generator does not use offset".
+        found += [
+            "--enforce-eager",
+            "--no-enable-chunked-prefill",
+            f"--max-num-batched-tokens={max(8192, context_tokens)}",
+        ]
     return found + list(engine.vllm.arguments)
 
 
