@@ -1,7 +1,8 @@
 """A world as a `gymnasium.Env`: text in, text and choices out.
 
 `reset(seed=...)` draws the task, so a seed names an episode; `reset(options={"key": ...})` names the task itself.
-`gymnasium.make("envserver.gymnasium:Turnhalle/World-v0", url=..., env="keydoor")` makes one too.
+`gymnasium.make("envserver.gymnasium:Turnhalle/World-v0", url=..., env="keydoor")` makes one too, and `make_vec` many
+(`envserver/gymnasium_vector.py`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from typing import Any
 
 import gymnasium
 from gymnasium.spaces import Dict, Sequence, Text
+from numpy.random import Generator
 from pydantic import JsonValue
 
 from envserver.errors import BadRequest
 from envserver.schema import MAX_TEXT_CHARS, Action, StepResult, Task
 from envserver.sync import SyncGym, SyncWorld
 
-__all__ = ["AnyText", "GymnasiumEnv"]
+__all__ = ["AnyText", "GymnasiumEnv", "drawn", "seen", "spaces"]
 
 SAMPLED = "abcdefghijklmnopqrstuvwxyz "
 """What random actions are drawn from; every text is accepted."""
@@ -61,8 +63,7 @@ class GymnasiumEnv(gymnasium.Env[dict[str, Any], str]):
         if render_mode not in (None, "ansi"):
             raise BadRequest(f"render_mode '{render_mode}' is not known; use 'ansi' or None")
         self.render_mode = render_mode
-        self.observation_space = Dict(text=AnyText(MAX_TEXT_CHARS), choices=Sequence(AnyText(MAX_TEXT_CHARS)))
-        self.action_space = AnyText(MAX_TEXT_CHARS)
+        self.observation_space, self.action_space = spaces()
         self._env, self._split, self._options = env, split, dict(options or {})
         self._world: SyncWorld | None = None
         self._gym = SyncGym(url, token=token)
@@ -77,25 +78,20 @@ class GymnasiumEnv(gymnasium.Env[dict[str, Any], str]):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begin another episode. `options` may hold `key`, `seed` and `options` of the Task."""
         super().reset(seed=seed)
-        asked = dict(options or {})
-        drawn, drawn_seed = int(self.np_random.integers(self._total)), int(self.np_random.integers(1 << 31))
-        key = asked.pop("key", None)
-        if key is None:
-            key = self._gym.tasks(self._env, self._split, offset=drawn, limit=1, options=self._options).keys[0]
-        task_seed = asked.pop("seed", drawn_seed)
-        changed = self._options | asked.pop("options", {})
-        if asked:
-            raise BadRequest(f"reset() has no option '{next(iter(asked))}'; there are: key, seed, options")
+        place, asked = drawn(self.np_random, self._total, options or {})
+        if "key" not in asked:
+            asked["key"] = self._gym.tasks(self._env, self._split, offset=place, limit=1, options=self._options).keys[0]
+        task = Task(env=self._env, **asked | {"options": self._options | asked["options"]})
         self._leave()
-        self._world = self._gym.open(Task(env=self._env, key=key, seed=task_seed, options=changed))
-        return self._seen(self._world.result)
+        self._world = self._gym.open(task)
+        return seen(self._world.result)
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Play one action. Raises gymnasium's ResetNeeded before the first reset()."""
         if self._world is None:
             raise gymnasium.error.ResetNeeded("there is no episode yet; call reset() first")
         result = self._world.step(Action(text=str(action)))
-        observation, info = self._seen(result)
+        observation, info = seen(result)
         return observation, result.reward, result.terminated, result.truncated, info
 
     def render(self) -> str | None:
@@ -112,10 +108,33 @@ class GymnasiumEnv(gymnasium.Env[dict[str, Any], str]):
             self._world.close()
             self._world = None
 
-    @staticmethod
-    def _seen(result: StepResult) -> tuple[dict[str, Any], dict[str, Any]]:
-        observation = {"text": result.observation.text, "choices": tuple(result.observation.choices)}
-        return observation, {**result.info, "is_success": result.success is True}
+
+def drawn(rng: Generator, total: int, options: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """A place among `total` tasks, and `seed`, `options` and perhaps `key` of the Task. Raises BadRequest.
+
+    Two numbers are drawn whatever the options say, so that they change no later episode.
+    """
+    place, seed = int(rng.integers(total)), int(rng.integers(1 << 31))
+    if unknown := options.keys() - {"key", "seed", "options"}:
+        raise BadRequest(f"reset() has no option '{min(unknown)}'; there are: key, seed, options")
+    asked = {name: value for name, value in options.items() if value is not None}
+    return place, {"seed": seed, "options": {}, **asked}
 
 
-gymnasium.register(id="Turnhalle/World-v0", entry_point="envserver.gymnasium:GymnasiumEnv")
+def spaces() -> tuple[Dict, AnyText]:
+    """What is observed, and what is played."""
+    text = AnyText(MAX_TEXT_CHARS)
+    return Dict(text=text, choices=Sequence(AnyText(MAX_TEXT_CHARS))), AnyText(MAX_TEXT_CHARS)
+
+
+def seen(result: StepResult) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Observation and info of a result."""
+    observation = {"text": result.observation.text, "choices": tuple(result.observation.choices)}
+    return observation, {**result.info, "is_success": result.success is True}
+
+
+gymnasium.register(
+    id="Turnhalle/World-v0",
+    entry_point="envserver.gymnasium:GymnasiumEnv",
+    vector_entry_point="envserver.gymnasium_vector:GymnasiumVectorEnv",
+)

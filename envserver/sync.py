@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import uvloop
 
 from envserver.client import Gym, World
-from envserver.errors import GymUnreachable
+from envserver.errors import GymError, GymUnreachable
 from envserver.schema import (
     Action,
     Demonstration,
@@ -66,6 +66,19 @@ class SyncGym:
     def open(self, task: Task, *, session: str | None = None) -> SyncWorld:
         """Open a session; a given id makes a second call the same session."""
         return SyncWorld(self, self._wait(self._gym.open(task, session=session)))
+
+    def open_all(self, tasks: Sequence[Task]) -> list[SyncWorld | GymError]:
+        """Open many sessions in one frame; each is answered or refused on its own."""
+        worlds = self._wait(_gathered([self._gym.open(task) for task in tasks]))
+        return [world if isinstance(world, GymError) else SyncWorld(self, world) for world in worlds]
+
+    def step_all(self, steps: Sequence[tuple[SyncWorld, Action | str]]) -> list[StepResult | GymError]:
+        """Step many sessions in one frame; each is answered or refused on its own."""
+        return self._wait(_gathered([world._world.step(action) for world, action in steps]))
+
+    def close_all(self, worlds: Sequence[SyncWorld]) -> None:
+        """End many sessions in one frame."""
+        self._wait(_gathered([world._world.close() for world in worlds]))
 
     def envs(self) -> list[EnvCard]:
         """Every environment the server offers."""
@@ -166,6 +179,15 @@ class SyncWorld:
     def close(self) -> None:
         """End the session; safe to call twice."""
         self._gym._wait(self._world.close())
+
+
+async def _gathered(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T | GymError]:
+    """All of them in one turn of the loop, hence in one frame. Raises what is no GymError."""
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, GymError):
+            raise answer
+    return answers  # type: ignore[return-value]
 
 
 async def _made(url: str, token: str | None, timeout_s: float) -> Gym:
