@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PEERS  := .venvs
 
-.PHONY: setup demo demo-memory test test-slow test-docker test-peers token lint docs bench clean
+.PHONY: setup demo demo-memory test test-slow test-docker test-peers test-ray token lint docs bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-docker  docker compose up on a real engine, which is brought up where there is none (root, Debian)"
 	@echo "make test-peers  other projects' own clients against our server, each in a virtual environment of its own"
+	@echo "make test-ray   worlds on a Ray cluster of two nodes, one of which is killed"
 	@echo "make token      print the token of a compose stack that is up"
 	@echo "make setup | lint | docs | bench | clean"
 
@@ -50,6 +51,11 @@ $(PEERS)/%/.installed: tests/peers/requirements/%.txt
 
 test-peers: setup $(patsubst tests/peers/requirements/%.txt,$(PEERS)/%/.installed,$(wildcard tests/peers/requirements/*.txt))
 	$(BIN)/python -m pytest -m peers tests/peers
+
+# In a network of its own, where the nodes of the cluster have the loopback address alone.
+test-ray: setup
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev,ray]'
+	unshare --net --map-root-user sh -c 'ip link set lo up && exec $(BIN)/python -m pytest -m ray tests/envserver/test_ray.py'
 
 token:
 	@docker compose exec -T envserver cat /keys/token && echo

@@ -50,7 +50,7 @@ from envserver.strict import StrictRoute
 from envserver.verbs import Verbs, described
 from envserver.workers.inline import Inline
 from envserver.workers.nursery import Nursery
-from envserver.workers.process import Processes
+from envserver.workers.pool import pool_of
 
 __all__ = ["Unserved", "create_app", "serve"]
 
@@ -78,7 +78,7 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def create_app(config: ServerConfig, mounts: Mounts | None = None) -> FastAPI:
-    """The application, which closes `mounts` at its end. Raises NoSuchPlugin for what is not there, and BadLedger."""
+    """The application, which closes `mounts` at its end. Raises NoSuchPlugin, BadLedger and NoPool."""
     mounts = mounts or Mounts()
     specs = catalogue.specs(config.envs)
     options = catalogue.env_options(config.env_options, specs)
@@ -86,11 +86,12 @@ def create_app(config: ServerConfig, mounts: Mounts | None = None) -> FastAPI:
     asked = installed if config.protocols is None else config.protocols
     protocols = {name: plugins.load(PROTOCOLS, name, Protocol) for name in asked}  # type: ignore[type-abstract]
     ledger = Ledger(config.ledger) if config.ledger is not None else None
+    pool = pool_of(config)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         nursery = Nursery(specs, options, config.max_steps)
-        inline, processes = Inline(nursery), Processes(nursery, config)
+        inline, processes = Inline(nursery), pool(nursery, config)
         foundry = Foundry(processes, nursery, processes=processes.size, timeout_s=config.open_timeout_s)
         sessions = Sessions(config, nursery, inline, foundry, ledger)
         app.state.nursery, app.state.processes, app.state.sessions = nursery, processes, sessions

@@ -71,7 +71,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
     env: Annotated[list[str] | None, typer.Option(help="Serve only this one; may be repeated.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; default one a core.")] = None,
+    workers: Annotated[str | None, typer.Option(help="Worker processes, default one a core; ray or ray:N.")] = None,
     expert: Annotated[bool | None, typer.Option("--expert", help="Let players ask the expert.")] = None,
     token: Annotated[str | None, typer.Option(help="Bearer token that guards everything but /health.")] = None,
     memory: Annotated[
@@ -92,7 +92,7 @@ def serve(
         host=host,
         port=port,
         envs=tuple(env) if env else None,
-        workers=workers,
+        workers=int(workers) if workers and workers.isdecimal() else workers,
         expert=expert,
         token=token,
         memory=memory,

@@ -41,8 +41,8 @@ class ServerConfig(BaseModel):
     """Environments to serve: names, or `package.module:Class`; none means every installed one."""
     env_options: dict[str, dict[str, JsonValue]] = {}
     """Settings of each environment's Config, by environment; `Task.options` goes on top."""
-    workers: Annotated[int, Field(ge=1)] | None = None
-    """Worker processes; None means one a core."""
+    workers: Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^ray(:[1-9]\d{0,4})?$")] | None = None
+    """Worker processes; None means one a core. `ray` plays on a Ray cluster, an actor a core; `ray:N` on N actors."""
     expert: bool = False
     """Whether players may ask for expert actions and demonstrations."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None

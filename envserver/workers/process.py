@@ -250,7 +250,7 @@ class Processes(Home):
     def __init__(self, nursery: Nursery, config: ServerConfig) -> None:
         self.nursery = nursery
         self.config = config
-        self.size = config.workers or os.cpu_count() or 1
+        self.size = self._wanted()
         self.workers: list[Worker] = []
         self.numbers = itertools.count(1)
         self.recycled = 0
@@ -262,6 +262,10 @@ class Processes(Home):
         self._short = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+
+    def _wanted(self) -> int:
+        assert not isinstance(self.config.workers, str)
+        return self.config.workers or os.cpu_count() or 1
 
     def start(self) -> None:
         """Begin to fork and to watch; returns at once."""
@@ -318,7 +322,6 @@ class Processes(Home):
         return min(free, key=lambda worker: (worker.worlds, len(worker.calls)))
 
     async def _refill(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._short.wait()
             self._short.clear()
@@ -326,14 +329,16 @@ class Processes(Home):
             if not any(card.weight == "worker" for card in await self.nursery.cards()):
                 continue
             while sum(worker.alive and not worker.draining for worker in self.workers) < self.size:
-                try:
-                    pid, link = await self.nursery.fork()
-                except WorldLost:
-                    continue
-                worker = Worker(pid, self._ended)
-                await loop.create_connection(lambda worker=worker: worker, sock=link)  # type: ignore[misc]
-                self.workers.append(worker)
-                self._changed.set()
+                with contextlib.suppress(WorldLost):
+                    self.workers.append(await self._recruited())
+                    self._changed.set()
+
+    async def _recruited(self) -> Worker:
+        """A fresh worker. Raises WorldLost where none came to be."""
+        pid, link = await self.nursery.fork()
+        worker = Worker(pid, self._ended)
+        await asyncio.get_running_loop().create_connection(lambda: worker, sock=link)
+        return worker
 
     async def _watch(self) -> None:
         pause_s = min(SWEEP_S, self.config.call_timeout_s / 4)

@@ -30,7 +30,7 @@ from envserver.kin import end_with
 from envserver.schema import Action, Task
 from envserver.workers.base import Result, Served, Worlds
 
-__all__ = ["ANSWER", "ASK", "TOLD", "Flag", "Verb"]
+__all__ = ["ANSWER", "ASK", "TOLD", "Flag", "Verb", "answered"]
 
 ASK = struct.Struct("!IBQ")
 """Header of a call: body bytes, verb, number of the world."""
@@ -122,7 +122,7 @@ def _work(link: socket.socket, worlds: Worlds, template: int) -> None:
         stream = link.makefile("rb", 1 << 16)
         while len(header := stream.read(ASK.size)) == ASK.size:
             length, verb, world = ASK.unpack(header)
-            flags, body = _answer(worlds, Verb(verb), world, stream.read(length))
+            flags, body = answered(worlds, Verb(verb), world, stream.read(length))
             link.sendall(ANSWER.pack(len(body), flags) + body)
         worlds.close_all()
     except BrokenPipeError:
@@ -132,7 +132,8 @@ def _work(link: socket.socket, worlds: Worlds, template: int) -> None:
         os._exit(0)
 
 
-def _answer(worlds: Worlds, verb: Verb, world: int, body: bytes) -> tuple[int, bytes]:
+def answered(worlds: Worlds, verb: Verb, world: int, body: bytes) -> tuple[int, bytes]:
+    """Flags and body of the answer to a call; whatever goes wrong is an answer, too."""
     try:
         match verb:
             case Verb.OPEN:
