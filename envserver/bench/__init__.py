@@ -43,6 +43,12 @@ def _kernels(quick: bool) -> list[Table]:
     return measure(quick)
 
 
+def _protocols(quick: bool) -> list[Table]:
+    from envserver.bench.protocols import measure
+
+    return measure(quick)
+
+
 def _sandboxes(quick: bool) -> list[Table]:
     from envserver.bench.sandboxes import measure
 
@@ -59,6 +65,7 @@ PARTS: dict[str, Callable[[bool], list[Table]]] = {
     "alfworld": _alfworld,
     "null": _null,
     "kernels": _kernels,
+    "protocols": _protocols,
     "sandboxes": _sandboxes,
     "scienceworld": _scienceworld,
     "sessions": _sessions,

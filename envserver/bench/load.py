@@ -174,15 +174,15 @@ def _played(payload: bytes, steps: int) -> bool:
     return len(seen) == steps and all(len(one.text) == 785 and len(one.choices) == 20 for one in seen)
 
 
-def framed(payload: bytes) -> bytes:
-    """A client's binary frame; the mask is zero, which leaves the payload as it is."""
+def framed(payload: bytes, kind: int = 0x82) -> bytes:
+    """A client's frame, binary unless said; the mask is zero, which leaves the payload as it is."""
     size = len(payload)
     if size < 126:
-        head = bytes((0x82, 0x80 | size))
+        head = bytes((kind, 0x80 | size))
     elif size < 65536:
-        head = b"\x82\xfe" + size.to_bytes(2)
+        head = bytes((kind, 0xFE)) + size.to_bytes(2)
     else:
-        head = b"\x82\xff" + size.to_bytes(8)
+        head = bytes((kind, 0xFF)) + size.to_bytes(8)
     return head + b"\0\0\0\0" + payload
 
 

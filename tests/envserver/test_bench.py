@@ -49,7 +49,7 @@ def test_a_report_is_markdown_and_json():
     text = report.as_markdown()
     assert "### Speed\n\nHow.\n\n| sessions | steps/s | ratio |\n|---|---|---|\n| 1,024 | 12,346 | 0.912 |" in text
     assert report.as_json()["tables"][0]["rows"] == [(1024, 12345.6, 0.912)]
-    assert set(PARTS) == {"alfworld", "null", "sandboxes", "scienceworld", "sessions", "textworld"}
+    assert set(PARTS) == {"alfworld", "null", "protocols", "sandboxes", "scienceworld", "sessions", "textworld"}
 
 
 def test_medians_are_over_medians():

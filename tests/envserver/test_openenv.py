@@ -130,3 +130,141 @@ async def test_a_server_speaks_the_protocols_it_is_told(tmp_path):
         with pytest.raises(websockets.InvalidStatus, match="404"):
             async with _socket(server.url, "null/ws"):
                 pass
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """A world that does as it is told, with room for two sessions, short leases and small frames."""
+    log = tmp_path_factory.mktemp("narrow") / "log"
+    limits = {"max_sessions": 2, "lease_s": 3.0, "call_timeout_s": 1.5, "frame_limit_bytes": 1 << 16}
+    with launch(["worlds:Wild", "keydoor"], workers=1, log=log, **limits) as server:
+        yield server.url
+
+
+async def _emptied(url):
+    """Until no session is left."""
+    async with httpx.AsyncClient(base_url=url) as http:
+        for _ in range(200):
+            if (await http.get("/health")).json()["sessions"] == 0:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("sessions are left")
+
+
+async def test_a_full_gym_says_so_and_the_connection_may_reset_again(narrow):
+    async with _socket(narrow, "wild/ws") as first, _socket(narrow, "wild/ws") as second:
+        for socket in (first, second):
+            assert (await _ask(socket, {"type": "reset"}))["type"] == "observation"
+        async with _socket(narrow, "wild/ws") as third:
+            full = (await _ask(third, {"type": "reset"}))["data"]
+            assert (full["code"], full["active_sessions"], full["max_sessions"]) == ("CAPACITY_REACHED", 2, 2)
+            # One that has an episode resets in a full gym, too.
+            assert (await _ask(first, {"type": "reset"}))["type"] == "observation"
+            await second.send('{"type":"close"}')
+            with pytest.raises(websockets.ConnectionClosedOK):
+                await second.recv()
+            assert (await _ask(third, {"type": "reset"}))["type"] == "observation"
+    await _emptied(narrow)
+
+
+async def test_clients_that_vanish_free_their_slots_and_a_silent_one_within_its_lease(narrow):
+    for turn in range(4):
+        socket = await _socket(narrow, "wild/ws")
+        assert (await _ask(socket, {"type": "reset"}))["type"] == "observation"
+        await socket.send(json.dumps({"type": "step", "data": {"command": "sleep 0.3"}}))
+        socket.transport.abort()
+        await asyncio.sleep(0.1)
+        if turn % 2:
+            await _emptied(narrow)
+    async with _socket(narrow, "wild/ws") as silent:
+        await _ask(silent, {"type": "reset"})
+        await _emptied(narrow)
+        lost = (await _ask(silent, {"type": "step", "data": {"command": "1"}}))["data"]
+        assert (lost["code"], lost["kind"]) == ("EXECUTION_ERROR", "UnknownSession")
+        assert (await _ask(silent, {"type": "reset"}))["type"] == "observation"
+    await _emptied(narrow)
+
+
+async def test_a_world_that_fails_hangs_or_ends_is_an_error_and_a_reset_goes_on(narrow):
+    async with _socket(narrow, "wild/ws") as socket:
+        for command, kind in (("raise", "WorldFailed"), ("sleep 9", "WorldSilent"), ("exit", "WorldFailed")):
+            assert (await _ask(socket, {"type": "reset"}))["type"] == "observation"
+            failed = (await _ask(socket, {"type": "step", "data": {"command": command}}))["data"]
+            assert (failed["code"], failed["kind"]) == ("EXECUTION_ERROR", kind)
+            after = (await _ask(socket, {"type": "step", "data": {"command": "1"}}))["data"]
+            assert (after["code"], after["kind"]) == ("EXECUTION_ERROR", "EpisodeOver")
+    async with _socket(narrow, "keydoor/ws") as socket:
+        await _ask(socket, {"type": "reset", "data": {**TASK, "options": {"max_steps": 5}}})
+        done = [(await _ask(socket, {"type": "step", "data": {"command": "wait"}}))["data"]["done"] for _ in range(5)]
+        assert done == [False] * 4 + [True]
+        after = (await _ask(socket, {"type": "step", "data": {"command": "wait"}}))["data"]
+        assert after["message"] == "the episode is over (truncated); open another"
+        assert (await _ask(socket, {"type": "reset", "data": TASK}))["data"]["done"] is False
+
+
+async def test_binary_frames_are_refused_and_large_ones_end_the_connection(narrow):
+    async with _socket(narrow, "keydoor/ws") as socket:
+        await _ask(socket, {"type": "reset", "data": TASK})
+        assert (await _ask(socket, b'{"type":"state"}'))["data"]["code"] == "INVALID_JSON"
+        await socket.send(["{", '"type":"state"', "}"])
+        assert json.loads(await socket.recv())["data"]["step_count"] == 0
+        assert (await _ask(socket, "[" * 5000))["data"]["code"] == "INVALID_JSON"
+        await socket.send("x" * (1 << 17))
+        with pytest.raises(websockets.ConnectionClosedError, match="1009"):
+            await socket.recv()
+    for path, says in (("nowhere/ws", "SESSION_ERROR"), ("keydoor/ws?session_id=nope", "SESSION_ERROR")):
+        async with _socket(narrow, path) as socket:
+            assert json.loads(await socket.recv())["data"]["code"] == says
+            with pytest.raises(websockets.ConnectionClosedOK):
+                await socket.recv()
+    with pytest.raises(websockets.InvalidStatus):
+        async with _socket(narrow, "keydoor/nope"):
+            pass
+    await _emptied(narrow)
+
+
+async def test_a_client_that_does_not_read_holds_up_nobody(narrow):
+    async with _socket(narrow, "keydoor/ws") as slow, _socket(narrow, "keydoor/ws") as other:
+        await _ask(slow, {"type": "reset", "data": {**TASK, "options": {"max_steps": 1000}}})
+        slow.transport.pause_reading()
+        for _ in range(900):
+            slow.transport.write(_masked(b'{"type":"step","data":{"command":"wait"}}'))
+        await _ask(other, {"type": "reset", "data": TASK})
+        for _ in range(4):
+            assert (await _ask(other, {"type": "step", "data": {"command": "wait"}}))["type"] == "observation"
+        slow.transport.resume_reading()
+        for _ in range(900):
+            assert json.loads(await asyncio.wait_for(slow.recv(), 20))["type"] == "observation"
+        assert (await _ask(slow, {"type": "state"}))["data"]["step_count"] == 900
+    await _emptied(narrow)
+
+
+def _masked(payload):
+    return bytes((0x81, 0x80 | len(payload))) + b"\0\0\0\0" + payload
+
+
+async def test_an_attached_session_is_one_for_socket_and_messages(narrow):
+    async with httpx.AsyncClient(base_url=f"{narrow}/openenv/keydoor") as http:
+
+        async def rpc(method, **params):
+            return (
+                await http.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+            ).json()
+
+        session = (await rpc("openenv/session/create", **TASK))["result"]["session_id"]
+        wait = {"name": "act", "arguments": {"text": "wait"}, "session_id": session}
+        async with _socket(narrow, f"keydoor/ws?session_id={session}") as socket:
+            assert "data" in (await rpc("tools/call", **wait))["result"]
+            await _ask(socket, {"type": "step", "data": {"command": "wait"}})
+            assert "data" in (await rpc("tools/call", **wait))["result"]
+            assert (await _ask(socket, {"type": "state"}))["data"]["step_count"] == 3
+            await _ask(socket, {"type": "reset", "data": TASK})
+            assert (await _ask(socket, {"type": "state"}))["data"]["step_count"] == 0
+        assert "data" in (await rpc("tools/call", **wait))["result"]
+        assert (await rpc("openenv/session/close", session_id=session))["result"]["closed"] is True
+        for method, params in (("openenv/session/close", {"session_id": session}), ("tools/call", wait)):
+            assert (await rpc(method, **params))["error"]["message"] == f"Unknown session_id: {session}"
+        assert (await rpc("openenv/session/create", key="nowhere"))["error"]["code"] == -32602
+        assert (await rpc("tools/call", name="act"))["error"]["message"].startswith("no session: send session_id")
+        assert (await http.post("/mcp", json={})).json()["error"]["code"] == -32600
+        assert (await http.post("/mcp", content=b"\xff")).json()["error"]["code"] == -32600

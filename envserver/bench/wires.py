@@ -1,0 +1,349 @@
+"""The load of one wire: sessions that each send a step, wait for its answer and send the next, for some seconds.
+
+`python -m envserver.bench.wires` reads an Asked as JSON on stdin and prints a Measured as JSON. One connection a
+session, requests spliced from bytes, answers counted and every hundredth decoded, as `envserver/bench/load.py` does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, cast
+
+from envserver.bench.apart import apart
+from envserver.bench.load import CHECK_EVERY, UPGRADE, Measured, framed, unframed
+from envserver.bench.report import percentile
+
+__all__ = ["WIRES", "Asked", "drive", "main"]
+
+KEY = "null/train/0"
+COMMAND = "go to room 7 and look around"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to send, where and for how long."""
+
+    wire: str
+    port: int
+    sessions: int
+    seconds: float
+    core: int | None = None
+
+
+class Wire(ABC):
+    """One session of one protocol: how it begins, and its step number `index`."""
+
+    transport: ClassVar[str]
+    mark: ClassVar[bytes] = b'"reward":0.0'
+    """What an answer to a step holds."""
+
+    def __init__(self, ask: Callable[[bytes], Any]) -> None:
+        self.ask = ask
+
+    @abstractmethod
+    async def begin(self) -> None:
+        """Open the session."""
+
+    @abstractmethod
+    def step(self, index: int) -> bytes:
+        """A step's request."""
+
+    def text(self, answer: Any) -> str:
+        """The observation's text in an answer."""
+        return str(answer["observation"]["text"])
+
+
+class Socket(Wire):
+    """A wire over a WebSocket."""
+
+    transport = "WebSocket"
+    path: ClassVar[bytes]
+
+    async def upgraded(self) -> None:
+        head = await self.ask(UPGRADE.replace(b"/v1/ws", self.path))
+        if b" 101 " not in head.partition(b"\r\n")[0]:
+            raise ConnectionError(f"the server did not upgrade: {head[:80]!r}")
+
+
+class NativeSocket(Socket):
+    """`WS /v1/ws`."""
+
+    path = b"/v1/ws"
+
+    async def begin(self) -> None:
+        await self.upgraded()
+        body = {"id": 0, "verb": "open", "body": {"task": {"env": "null", "key": KEY}}}
+        self.id = json.loads(await self.ask(framed(json.dumps(body).encode())))["ok"]["session"].encode()
+
+    def step(self, index: int) -> bytes:
+        return framed(
+            b'{"id":%d,"verb":"step","session":"%b","body":{"index":%d,"action":{"text":"%b"}}}'
+            % (index, self.id, index, COMMAND.encode())
+        )
+
+    def text(self, answer: Any) -> str:
+        return str(answer["ok"]["observation"]["text"])
+
+
+class OpenEnv(Socket):
+    """`WS /openenv/null/ws`."""
+
+    path = b"/openenv/null/ws"
+    request = framed(b'{"type":"step","data":{"command":"%b"}}' % COMMAND.encode(), 0x81)
+
+    async def begin(self) -> None:
+        await self.upgraded()
+        answer = json.loads(await self.ask(framed(b'{"type":"reset","data":{"seed":1}}', 0x81)))
+        if answer["type"] != "observation":
+            raise ConnectionError(f"a session did not open: {answer}")
+
+    def step(self, index: int) -> bytes:
+        return self.request
+
+    def text(self, answer: Any) -> str:
+        return str(answer["data"]["observation"]["text"])
+
+
+class OpenEnvPeer(OpenEnv):
+    """OpenEnv's own server."""
+
+    path = b"/ws"
+
+
+class Http(Wire):
+    """A wire over HTTP that is kept alive."""
+
+    transport = "HTTP"
+
+    async def post(self, path: str, body: Any, headers: str = "") -> tuple[dict[str, str], Any]:
+        """Headers and JSON of an answer."""
+        answer = await self.ask(posted(path.encode(), json.dumps(body).encode(), headers.encode()))
+        head, _, payload = answer.partition(b"\r\n\r\n")
+        lines = [line.partition(": ") for line in head.decode().split("\r\n")[1:]]
+        if not head.split()[1].startswith(b"2"):
+            raise ConnectionError(f"a session did not open: {answer[:300]!r}")
+        return {name.lower(): value for name, _, value in lines}, json.loads(payload)
+
+
+class NativeHttp(Http):
+    """`POST /v1/sessions/{id}/steps`."""
+
+    async def begin(self) -> None:
+        _, opened = await self.post("/v1/sessions", {"task": {"env": "null", "key": KEY}})
+        self.path = f"/v1/sessions/{opened['session']}/steps".encode()
+
+    def step(self, index: int) -> bytes:
+        return posted(self.path, b'{"index":%d,"action":{"text":"%b"}}' % (index, COMMAND.encode()))
+
+
+class OpenEnvHttp(Http):
+    """`POST /openenv/null/step`."""
+
+    async def begin(self) -> None:
+        head, _ = await self.post("/openenv/null/reset", {"seed": 1})
+        headers = f"X-Session-ID: {head['x-session-id']}\r\n".encode()
+        self.request = posted(b"/openenv/null/step", b'{"action":{"command":"%b"}}' % COMMAND.encode(), headers)
+
+    def step(self, index: int) -> bytes:
+        return self.request
+
+
+class Mcp(Http):
+    """`POST /mcp`: tools/call."""
+
+    def accepting(self, session: str = "") -> str:
+        return "Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n" + session
+
+    async def begin(self) -> None:
+        params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+        begun = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
+        head, _ = await self.post(f"/mcp?env=null&key={KEY}", begun, self.accepting())
+        self.headers = self.accepting(f"Mcp-Session-Id: {head['mcp-session-id']}\r\n").encode()
+
+    def step(self, index: int) -> bytes:
+        params = b'{"name":"act","arguments":{"text":"%b"}}' % COMMAND.encode()
+        body = b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":%b}' % (index, params)
+        return posted(b"/mcp", body, self.headers)
+
+    def text(self, answer: Any) -> str:
+        return str(answer["result"]["content"][0]["text"])
+
+
+class AgentGym(Http):
+    """`POST /agentgym/null/step`."""
+
+    async def begin(self) -> None:
+        _, made = await self.post("/agentgym/null/create", {})
+        await self.post("/agentgym/null/reset", {"id": made["id"], "data_idx": 0})
+        body = b'{"id":%d,"action":"%b"}' % (made["id"], COMMAND.encode())
+        self.request = posted(b"/agentgym/null/step", body)
+
+    def step(self, index: int) -> bytes:
+        return self.request
+
+    def text(self, answer: Any) -> str:
+        return str(answer["observation"])
+
+
+WIRES: dict[str, type[Wire]] = {
+    "native": NativeSocket,
+    "openenv": OpenEnv,
+    "openenv_peer": OpenEnvPeer,
+    "native_http": NativeHttp,
+    "openenv_http": OpenEnvHttp,
+    "mcp": Mcp,
+    "agentgym": AgentGym,
+}
+
+
+def posted(path: bytes, body: bytes, headers: bytes = b"") -> bytes:
+    """An HTTP request."""
+    head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" % path
+    return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, headers, len(body), body)
+
+
+class Player(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, kind: type[Wire], clock: Clock) -> None:
+        self.wire = kind(self.ask)
+        self.socket = kind.transport == "WebSocket"
+        self.clock = clock
+        self.data = b""
+        self.index = 0
+        self.sent = 0.0
+        self.reply: asyncio.Future[bytes] | None = None
+        self.transport: asyncio.Transport
+        self.upgraded = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    async def ask(self, request: bytes) -> bytes:
+        """One answer, outside the measured time."""
+        self.reply = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return await asyncio.wait_for(self.reply, 60)
+
+    def play(self) -> None:
+        """Send the next step."""
+        self.sent = time.perf_counter()
+        self.transport.write(self.wire.step(self.index))
+        self.index += 1
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        if self.socket and self.upgraded:
+            payload, rest, whole = unframed(self.data)
+        else:
+            payload, rest, whole = unwrapped(self.data)
+        if not whole:
+            return
+        self.data, self.upgraded = rest, True
+        if self.reply is not None:
+            reply, self.reply = self.reply, None
+            reply.set_result(payload)
+        elif self.clock.going:
+            self.clock.count(time.perf_counter() - self.sent, payload, self.wire)
+            self.play()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.clock.errors += self.clock.going
+
+
+class Clock:
+    """Counts what comes back while the measured time runs."""
+
+    def __init__(self) -> None:
+        self.going = True
+        self.counting = False
+        self.total = self.steps = self.errors = 0
+        self.times_s: list[float] = []
+
+    def count(self, time_s: float, payload: bytes, wire: Wire) -> None:
+        """An answer to a step."""
+        self.total += 1
+        if wire.mark not in payload or (self.total % CHECK_EVERY == 0 and not seen(payload, wire)):
+            self.errors += 1
+        if self.counting:
+            self.steps += 1
+            self.times_s.append(time_s)
+
+
+def seen(payload: bytes, wire: Wire) -> bool:
+    """Whether the whole observation came."""
+    return len(wire.text(json.loads(payload[payload.index(b"{") :]))) == 785
+
+
+def unwrapped(data: bytes) -> tuple[bytes, bytes, bool]:
+    """An HTTP answer, what follows it, and whether all of it is there."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        return b"", data, False
+    at = data[:end].lower().find(b"content-length: ")
+    size = int(data[at + 16 : end].partition(b"\r\n")[0]) if at >= 0 else 0
+    stop = end + 4 + size
+    return data[:stop], data[stop:], len(data) >= stop
+
+
+async def play(asked: Asked) -> Measured:
+    """Connect, open, warm up, measure."""
+    loop, clock, gate = asyncio.get_running_loop(), Clock(), asyncio.Semaphore(32)
+    kind = WIRES[asked.wire]
+
+    async def ready() -> Player:
+        async with gate:
+            _, player = await loop.create_connection(lambda: Player(kind, clock), "127.0.0.1", asked.port)
+            await player.wire.begin()
+            return player
+
+    players = await asyncio.gather(*(ready() for _ in range(asked.sessions)))
+    gc.collect()
+    gc.disable()
+    for player in players:
+        player.play()
+    await asyncio.sleep(min(0.5, asked.seconds / 3))
+    clock.counting, began = True, time.perf_counter()
+    await asyncio.sleep(asked.seconds)
+    clock.counting, took_s = False, time.perf_counter() - began
+    clock.going = False
+    for player in players:
+        player.transport.close()
+    await asyncio.sleep(0.2)
+    return Measured(
+        steps_s=clock.steps / took_s,
+        p50_ms=1000 * percentile(clock.times_s, 0.5),
+        p99_ms=1000 * percentile(clock.times_s, 0.99),
+        frame_errors=clock.errors,
+        total=clock.total,
+    )
+
+
+def drive(asked: Asked) -> Measured:
+    """Run a load in a process of its own. Raises RuntimeError where it fails or a step was refused."""
+    measured = Measured(**apart("envserver.bench.wires", asked, timeout_s=asked.seconds + 120))
+    if measured.frame_errors:
+        raise RuntimeError(f"{measured.frame_errors} steps of {asked.wire} were refused or lost")
+    return measured
+
+
+def main() -> None:
+    """One load, from stdin to stdout."""
+    import uvloop
+
+    asked = Asked(**json.load(sys.stdin))
+    if asked.core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {asked.core})
+    print(json.dumps(asdict(uvloop.run(play(asked)))))
+
+
+if __name__ == "__main__":
+    main()
