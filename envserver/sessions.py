@@ -229,6 +229,8 @@ class Sessions:
         session.world, session.told = world, world.told
         session.results.append(result.body)
         session.opening = None
+        # A lease begins when the world is there, however long that took.
+        session.touched = monotonic()
         self.counts.opened += 1
         if session.closed:
             session.let_go()

@@ -136,7 +136,7 @@ async def test_bad_input_is_an_error_with_a_status_of_its_own(http, path, body, 
 
 
 async def test_a_full_gym_says_503_and_silent_episodes_give_their_slots_back(tmp_path):
-    limits = {"max_sessions": 2, "lease_s": 1.0, "body_limit_bytes": 4096, "log": tmp_path / "log"}
+    limits = {"max_sessions": 2, "lease_s": 3.0, "body_limit_bytes": 4096, "log": tmp_path / "log"}
     with launch(["keydoor"], workers=1, **limits) as server:
         async with httpx.AsyncClient(base_url=f"{server.url}/agentgym/keydoor", timeout=20) as http:
             ids = [(await _post(http, "/create"))["id"] for _ in range(3)]
@@ -155,7 +155,7 @@ async def test_a_full_gym_says_503_and_silent_episodes_give_their_slots_back(tmp
 
             large = await http.post("/step", content=drip())
             assert (large.status_code, sorted(large.json())) == (413, ["error", "kind"])
-            for _ in range(200):
+            for _ in range(300):
                 freed = await http.post("/reset", json={"id": ids[2], "game": 1})
                 if freed.status_code == 200:
                     break
