@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -42,6 +42,8 @@ class Door:
         protocol: Protocol | None = state.protocols.get(name)
         if protocol is not None:
             scope = {**scope, "root_path": f"{scope['root_path']}/{name}"}
+        elif name != "v1":
+            protocol = _rooted(state.protocols.values(), scope)
         if scope["type"] == "http":
             await self._limited(self.app if protocol is None else protocol, scope, receive, send)
         elif protocol is not None and protocol.websocket:
@@ -54,9 +56,11 @@ class Door:
     def _admits(self, scope: Scope) -> bool:
         if self.token is None:
             return True
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        kind, _, token = given.partition(b" ")
-        return kind.lower() == b"bearer" and hmac.compare_digest(token.strip(), self.token)
+        headers = dict(scope["headers"])
+        kind, _, token = headers.get(b"authorization", b"").partition(b" ")
+        # Clients of ORS have no other header for it.
+        given = token.strip() if kind.lower() == b"bearer" else headers.get(b"x-api-key", b"")
+        return hmac.compare_digest(given, self.token)
 
     async def _limited(self, app: Application, scope: Scope, receive: Receive, send: Send) -> None:
         limit, seen = self.config.body_limit_bytes, 0
@@ -82,6 +86,15 @@ class Door:
         prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
         await send({"type": f"{prefix}.start", "status": status, "headers": response.raw_headers})
         await send({"type": f"{prefix}.body", "body": response.body})
+
+
+def _rooted(protocols: Iterable[Protocol], scope: Scope) -> Protocol | None:
+    """The protocol whose client asks at the root, by its User-Agent."""
+    rooted = [protocol for protocol in protocols if protocol.agents]
+    if not rooted:
+        return None
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+    return next((protocol for protocol in rooted if agent.startswith(protocol.agents)), None)
 
 
 def refusal(error: GymError, status: int | None = None) -> Response:

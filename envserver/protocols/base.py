@@ -162,6 +162,8 @@ class Protocol(ABC):
 
     websocket: ClassVar[bool] = False
     """Whether WebSockets are answered, too."""
+    agents: ClassVar[tuple[bytes, ...]] = ()
+    """How the User-Agent begins of clients that know no path but the root: what they ask there is this protocol's."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
