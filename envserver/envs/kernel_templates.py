@@ -12,7 +12,8 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from dataclasses import replace
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -50,12 +51,16 @@ MOST = 1024
 class KernelTemplatesConfig(EnvConfig):
     """Options of kernel_templates."""
 
+    servers_own: ClassVar[tuple[str, ...]] = ("sandbox",)
+
     attempts: int = Field(default=3, ge=1, le=100)
     """Templates that may be tried in an episode."""
     speedup_cap: float = Field(default=3.0, gt=0)
     """Speed-up above which more earns nothing."""
     target: float = Field(default=1.0, ge=0)
     """Speed-up that the best attempt has to have, at the lower end of its interval, for the episode to be a success."""
+    sandbox: Literal["namespace", "landlock"] = "namespace"
+    """The walls of compilers and stages. Only the server may set it."""
 
 
 class KernelTemplates(Env):
@@ -91,7 +96,7 @@ class KernelTemplates(Env):
         self.task = task
         self.name, rows, cols = match[1], int(match[2]), int(match[3])
         self.source = reference(self.name, rows, cols)
-        self.plan = PLAN
+        self.plan = replace(PLAN, sandbox=self.config.sandbox)
         prepare(self.plan)
         self.tried = 0
         self.best = 0.0

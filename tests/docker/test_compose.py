@@ -64,13 +64,13 @@ def test_every_world_is_played_through_the_published_port(stack: Stack) -> None:
         assert set(health.envs) >= WANTED
         for card in worlds.envs():
             split = next(iter(card.splits))
-            key = worlds.tasks(card.name, split, limit=1).keys[0]
-            with worlds.open(Task(env=card.name, key=key)) as world:
+            key = worlds.tasks(card.env, split, limit=1).keys[0]
+            with worlds.open(Task(env=card.env, key=key)) as world:
                 for _ in range(3):
                     if world.over:
                         break
                     world.step(world.expert() or "look")
-                assert world.index > 0, card.name
+                assert world.index > 0, card.env
 
 
 def test_a_stranger_gets_nothing(stack: Stack) -> None:

@@ -216,8 +216,9 @@ def _become(
 ) -> NoReturn:
     try:
         nothing = os.open(os.devnull, os.O_RDWR)
+        limits = _limits(place, group)  # Landlock shows no /proc.
         program.lock_in(place.walls, directory)
-        for number, value in _limits(place, group).items():
+        for number, value in limits.items():
             resource.setrlimit(number, (value, value))
         if alone:
             seccomp.install_alone()
