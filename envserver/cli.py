@@ -263,12 +263,12 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure the server beside its peers in one run; ratios, medians over alternated repeats."""
-    from envserver.bench import PARTS, run
+    from envserver.bench import PARTS, USUAL, run
 
     unknown = [part for part in only or () if part not in PARTS]
     if unknown:
         raise Misuse(f"no part of the bench is named '{unknown[0]}'; there are: {', '.join(PARTS)}")
-    report = run(tuple(only or PARTS), quick=quick)
+    report = run(tuple(only or USUAL), quick=quick)
     if as_json:
         print_json(report.as_json())
     else:

@@ -10,11 +10,17 @@ from collections.abc import Callable, Sequence
 
 from envserver.bench.report import Report, Table
 
-__all__ = ["PARTS", "Report", "Table", "run"]
+__all__ = ["PARTS", "USUAL", "Report", "Table", "run"]
 
 
 def _null(quick: bool) -> list[Table]:
     from envserver.bench.null import measure
+
+    return measure(quick)
+
+
+def _suite(quick: bool) -> list[Table]:
+    from envserver.bench.suite import measure
 
     return measure(quick)
 
@@ -69,9 +75,12 @@ PARTS: dict[str, Callable[[bool], list[Table]]] = {
     "sandboxes": _sandboxes,
     "scienceworld": _scienceworld,
     "sessions": _sessions,
+    "suite": _suite,
     "textworld": _textworld,
 }
 """Parts of the bench by name; each takes `quick` and imports what it needs when it runs."""
+USUAL = tuple(part for part in PARTS if part != "suite")
+"""Those that are measured where none is named."""
 
 
 def run(parts: Sequence[str], *, quick: bool = False) -> Report:

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from envserver.bench import PARTS, Report, Table
+from envserver.bench import PARTS, USUAL, Report, Table
 from envserver.bench.load import How, Load, drive, framed, unframed
 from envserver.bench.null import floor
 from envserver.bench.report import percentile, ratio
@@ -49,7 +49,17 @@ def test_a_report_is_markdown_and_json():
     text = report.as_markdown()
     assert "### Speed\n\nHow.\n\n| sessions | steps/s | ratio |\n|---|---|---|\n| 1,024 | 12,346 | 0.912 |" in text
     assert report.as_json()["tables"][0]["rows"] == [(1024, 12345.6, 0.912)]
-    assert set(PARTS) == {"alfworld", "null", "protocols", "sandboxes", "scienceworld", "sessions", "textworld"}
+    assert set(PARTS) == {*USUAL, "suite"}
+    assert set(USUAL) == {
+        "alfworld",
+        "kernels",
+        "null",
+        "protocols",
+        "sandboxes",
+        "scienceworld",
+        "sessions",
+        "textworld",
+    }
 
 
 def test_medians_are_over_medians():

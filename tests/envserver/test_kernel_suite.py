@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from envserver.envs._kernel import problems
+from envserver.envs._kernel.evaluate import Plan, evaluate, missing
 from envserver.envs._kernel.problems import problem
 from envserver.envs._kernel.tolerances import TOLERANCES
+from envserver.sandboxes._stage.client import close_all
 
 torch = pytest.importorskip("torch", reason="needs the extra [kernel]")
 
 KEYS = sorted(key for split in problems.SHARES for key in problems.names(split))
 SAMPLE = KEYS[::6]
 """Run by default; all are by `make test-slow`."""
+PLAN = Plan(language="torch", trials=2, rounds=3, warmups=1, total_s=60)
 MOST_ELEMENTS = 1 << 20
 MOST_BYTES = {"cpu": 16 << 20, "cuda": 256 << 20}
 """Of inputs and outputs of one call."""
@@ -34,6 +37,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+    close_all()
 
 
 class Read:
@@ -124,6 +128,15 @@ def test_on_a_gpu_a_problem_is_the_same_but_larger(key: str) -> None:
     assert size_bytes([*inputs, *given]) <= MOST_BYTES["cuda"]
     assert size_bytes([*inputs, *given]) > size_bytes([*small_inputs, *small])
     assert [(one.dtype, one.dim()) for one in given] == [(one.dtype, one.dim()) for one in small]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(missing(PLAN)), reason=missing(PLAN) or "")
+@pytest.mark.parametrize("key", KEYS)
+def test_the_evaluator_takes_a_problem_and_finds_its_own_reference_right(key: str) -> None:
+    source = problem(key, "cpu").source
+    verdict = evaluate(source, f"```python\n{source.replace('class Model(', 'class ModelNew(')}```", PLAN)
+    assert verdict.good, verdict.message
 
 
 @pytest.mark.slow
