@@ -49,7 +49,8 @@ def measured(key: str) -> Took:
     module: Any = types.ModuleType("reference")
     exec(compile(problem(key, "cpu").source, f"{key}.py", "exec"), module.__dict__)
     torch.manual_seed(0)
-    model, times, size_bytes = module.Model(*module.get_init_inputs()), [], 0
+    model, size_bytes = module.Model(*module.get_init_inputs()), 0
+    times: list[float] = []
     while len(times) < WARM + CALLS and sum(times) < ENOUGH_S:
         inputs = module.get_inputs()
         with torch.no_grad():
