@@ -14,6 +14,7 @@ lost or failed is no reward of 0 but `mask_sample`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import uuid
@@ -153,8 +154,8 @@ class NemoGym(Protocol):
                 told = await self._call(env, _given(held), tool, asked)
         response = json_response(told)
         if held is not None:
-            at = f"{request.scope['root_path']}/{env}"
-            response.set_cookie(COOKIE, held, path=at, httponly=True, samesite="lax")
+            # With another path than the root, aiohttp does not send it back to an address that is a number.
+            response.set_cookie(COOKIE, held, httponly=True, samesite="lax")
         return response
 
     async def _open(self, env: str, route: str, row: Row, held: str | None) -> tuple[str, dict[str, Any]]:
@@ -164,7 +165,8 @@ class NemoGym(Protocol):
             raise OutOfTurn("this session was closed; seed another")
         episode, opened = await self.host.open(await self.host.task(env, row.choice), id=id, owner="nemo")
         if held is not None and held != id:
-            self._end(held)
+            with contextlib.suppress(GymError):
+                self._end(self.host.episode(held, env).id)
         if row.resources_session_id is not None:
             return id, {"resources_session_id": row.resources_session_id}
         if route == "seed_session":

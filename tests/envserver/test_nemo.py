@@ -48,6 +48,9 @@ async def _sessions(http):
 async def test_tools_are_routes_and_verify_sums_the_rewards_and_closes(http):
     assert await _post(http, "/seed_session", ROW) == {"observation": FIRST}
     session = http.cookies["nemo_session"]
+    assert [cookie.path for cookie in http.cookies.jar] == ["/"], (
+        "aiohttp sends no other to an address that is a number"
+    )
     looked = await http.post("/act", json={"text": "wait"})
     assert looked.json() == {"observation": f"Nothing happens. {FIRST}", "choices": CHOICES, "done": False}
     assert looked.cookies["nemo_session"] == session, "an agent keeps the cookies of the last answer alone"
