@@ -295,7 +295,7 @@ def config(
     """Print the resolved run: every setting with its value."""
     from trainers import recipe
 
-    if file is not None and "=" in file.name and not file.exists():
+    if file is not None and "=" in str(file) and not file.exists():
         file, pairs = None, [str(file), *(pairs or [])]
     defaults = {"name": "run", "env": {"name": "keydoor"}}
     resolved = recipe.resolve(defaults, pairs or []) if file is None else _config(file, pairs)

@@ -83,7 +83,7 @@ def doctor(
     from trainers.doctor import findings
     from trainers.recipe import read_run, resolve
 
-    if file is not None and "=" in file.name and not file.exists():
+    if file is not None and "=" in str(file) and not file.exists():
         file, pairs = None, [str(file), *(pairs or [])]
     defaults = {"name": "run", "env": {"name": "keydoor"}}
     config = resolve(defaults, pairs or []) if file is None else read_run(file, pairs or [])
