@@ -127,9 +127,9 @@ class KernelTemplates(Env):
         return twin
 
     def expert(self) -> Action | None:
-        """Templates at random, and in the last attempt one that is right everywhere: it shows how one answers."""
+        """Templates at random, and in the last attempt a sound one: it shows how one answers."""
         if self.tried == self.config.attempts - 1:
-            return Action(text="fused rows fast")
+            return Action(text=PROBLEMS[self.name].sound)
         rng = random.Random(f"{self.task.key}#{self.task.seed}#{self.tried}")
         return Action(text=" ".join(rng.choice(words) for words in (BODIES, ORDERS, MANNERS)))
 

@@ -41,11 +41,13 @@ class Chain:
     """Of the output, for rows R and columns C."""
     store: str
     """Where an element of the result goes."""
+    sound: str
+    """A template that is right for every size, and fast."""
 
 
-KEPT = ("t", "R, C", "y[r * C + c] = ")
-TURNED = ("t.t().contiguous()", "C, R", "y[c * R + r] = ")
-SUMMED = ("t.sum(1)", "R,", "y[r] += ")
+KEPT = ("t", "R, C", "y[r * C + c] = ", "fused rows fast")
+TURNED = ("t.t().contiguous()", "C, R", "y[c * R + r] = ", "fused cols fast")
+SUMMED = ("t.sum(1)", "R,", "y[r] += ", "fused rows fast")
 PROBLEMS: dict[str, Chain] = {
     "gate": Chain(
         ("x * w", "t + b", "torch.exp(-t)", "t + 1.0", "1.0 / t"),
