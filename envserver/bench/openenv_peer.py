@@ -56,4 +56,4 @@ class Null(Environment):  # type: ignore[misc]
 app = create_app(Null, CommandAction, CommandObservation, env_name="null", max_concurrent_envs=4096)
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", ws_per_message_deflate=False, backlog=4096)
+    uvicorn.run(app, port=int(sys.argv[1]), log_level="critical", ws_per_message_deflate=False, backlog=4096)

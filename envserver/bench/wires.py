@@ -251,12 +251,17 @@ class Player(asyncio.Protocol):
         if self.reply is not None:
             reply, self.reply = self.reply, None
             reply.set_result(payload)
+        elif not self.index:
+            raise ConnectionError(f"an answer that nobody asked for: {payload[:200]!r}")
         elif self.clock.going:
             self.clock.count(time.perf_counter() - self.sent, payload, self.wire)
             self.play()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.clock.errors += self.clock.going
+        if self.reply is not None:
+            self.reply.set_exception(exc or ConnectionError("the server hung up"))
+            self.reply = None
 
 
 class Clock:

@@ -240,3 +240,35 @@ async def test_a_client_that_vanishes_in_a_call_leaves_a_session_that_goes_on(ht
     await asyncio.sleep(1.2)
     answer = await _call(http, {**headers, "accept": "application/json"}, "act", text="1")
     assert answer.json()["result"]["_meta"]["turnhalle/step"]["index"] == 2
+
+
+@pytest.mark.slow
+async def test_every_worlds_tools_are_listed_and_called(tmp_path):
+    with launch(workers=1, log=tmp_path / "log") as server:
+        async with httpx.AsyncClient(base_url=server.url, headers=BOTH, timeout=180) as http:
+            cards = (await http.get("/v1/envs")).json()
+            played = {}
+            for card in cards:
+                begun, headers = await _begin(http, {"env": card["env"], "index": "0"})
+                tools = (await http.post("/mcp", json=_message("tools/list"), headers=headers)).json()["result"][
+                    "tools"
+                ]
+                names = [tool["name"] for tool in tools]
+                opened = (await http.get(f"/v1/sessions/{headers['mcp-session-id']}")).json()
+                assert begun["result"]["instructions"].strip(), card["env"]
+                assert opened["results"][0]["observation"]["text"] in begun["result"]["instructions"]
+                arguments = {"text": "look"} if names == ["act"] else {}
+                called = await _call(http, {**headers, "accept": "application/json"}, names[0], **arguments)
+                result = called.json()["result"]
+                assert result["isError"] is False, (card["env"], result)
+                assert result["_meta"]["turnhalle/step"]["index"] == 1
+                played[card["env"]] = names
+                await http.delete("/mcp", headers=headers)
+            assert played["keydoor"] == ["act"]
+            assert played["sql"] == ["tables", "schema", "query", "answer"]
+            assert {name for name, names in played.items() if names != ["act"]} >= {
+                "tooluse",
+                "search",
+                "python",
+                "sql",
+            }
