@@ -28,6 +28,7 @@ NAMES = {
     "openenv_http": "OpenEnv",
     "mcp": "MCP",
     "agentgym": "AgentGym",
+    "nemo": "NeMo Gym",
 }
 """Our wires, each after the native one of its transport."""
 SESSIONS = (8, 64, 256)

@@ -193,7 +193,25 @@ class AgentGym(Http):
         return str(answer["observation"])
 
 
+class Nemo(Http):
+    """`POST /nemo/null/step`."""
+
+    async def begin(self) -> None:
+        head, _ = await self.post("/nemo/null/reset", {"responses_create_params": {"input": []}, "index": 0})
+        cookie = f"Cookie: {head['set-cookie'].partition(';')[0]}\r\n".encode()
+        item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": COMMAND}]}
+        body = json.dumps({"response": {"output": [item]}}).encode()
+        self.request = posted(b"/nemo/null/step", body, cookie)
+
+    def step(self, index: int) -> bytes:
+        return self.request
+
+    def text(self, answer: Any) -> str:
+        return str(answer["observation"]).partition("\nAccepted")[0]
+
+
 WIRES: dict[str, type[Wire]] = {
+    "nemo": Nemo,
     "native": NativeSocket,
     "openenv": OpenEnv,
     "openenv_peer": OpenEnvPeer,
