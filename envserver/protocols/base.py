@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
-from envserver.errors import BadRequest, UnknownTask
+from envserver.errors import BadRequest, GymFull, UnknownTask
 from envserver.schema import Action, EnvCard, Opened, StepResult, Task, ToolSpec
 from envserver.session import Logged, logged
 
@@ -148,6 +148,24 @@ class Host:
         opened = Opened.model_validate_json(await self.sessions.open(task, id, owner))
         session = self.sessions.session(opened.session)
         return Episode(self.sessions, session.id, len(session.actions)), opened
+
+    async def follow(
+        self, last: Episode | None, task: Task, *, id: str | None = None, owner: str | None = None
+    ) -> tuple[Episode, Opened]:
+        """The same in the place of `last`, which is closed once the next is open, so that a refused one loses nothing.
+
+        In a full gym `last` gives its room first. Raises what Sessions.open does.
+        """
+        try:
+            following = await self.open(task, id=id, owner=owner)
+        except GymFull:
+            if last is None:
+                raise
+            last.close()
+            return await self.open(task, id=id, owner=owner)
+        if last is not None:
+            last.close()
+        return following
 
     def episode(self, id: str, env: str | None = None) -> Episode:
         """A handle of a session that is open, at its next step. Raises UnknownSession."""

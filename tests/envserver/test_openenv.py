@@ -158,6 +158,10 @@ async def test_a_full_gym_says_so_and_the_connection_may_reset_again(narrow):
         async with _socket(narrow, "wild/ws") as third:
             full = (await _ask(third, {"type": "reset"}))["data"]
             assert (full["code"], full["active_sessions"], full["max_sessions"]) == ("CAPACITY_REACHED", 2, 2)
+            async with httpx.AsyncClient(base_url=f"{narrow}/openenv/wild") as http:
+                refused = await http.post("/reset")
+                assert (refused.status_code, refused.json()["kind"]) == (429, "GymFull")
+                assert refused.headers["retry-after"] == "1"
             # One that has an episode resets in a full gym, too.
             assert (await _ask(first, {"type": "reset"}))["type"] == "observation"
             await second.send('{"type":"close"}')

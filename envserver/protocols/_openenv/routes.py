@@ -99,10 +99,9 @@ def create_app(host: Host) -> FastAPI:
         """Open a session; the one that was played before is closed."""
         body = body or ResetRequest()
         task = await host.task(request.scope["env"], body)
-        opened, _ = await host.open(task, owner=body.episode_id)
-        last = body.session_id or request.headers.get(HEADER) or request.cookies.get(COOKIE)
-        if last is not None:
-            host.sessions.close(last)
+        id = body.session_id or request.headers.get(HEADER) or request.cookies.get(COOKIE)
+        last = Episode(host.sessions, id, 0) if id is not None else None
+        opened, _ = await host.follow(last, task, owner=body.episode_id)
         answer = observed(opened.last(), first=True)
         response = _json(b'%b,"session_id":%b}}' % (answer[:-2], to_json(opened.id)), {HEADER: opened.id})
         response.set_cookie(COOKIE, opened.id, path=request.scope["root_path"], httponly=True, samesite="lax")

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from envserver.errors import BadRequest, GymError, GymFull, UnknownSession
+from envserver.errors import BadRequest, GymError, UnknownSession
 from envserver.lane import LANE, TEXT
 from envserver.protocols._mcp.rpc import Refusal
 from envserver.protocols._mcp.tools import offered, shown
@@ -202,20 +201,9 @@ class Talk:
 
     async def _reset(self, asked: Reset) -> bytes:
         task = await self.host.task(self.env, asked)
-        last = self.episode
-        id = self.attached or uuid.uuid4().hex
         if self.attached is not None:
-            self.host.sessions.close(id)
-        try:
-            episode, opened = await self.host.open(task, id=id, owner=asked.episode_id)
-        except GymFull:
-            if last is None:
-                raise
-            last.close()
-            self.episode = None
-            episode, opened = await self.host.open(task, id=id, owner=asked.episode_id)
-        if last is not None:
-            last.close()
+            self.host.sessions.close(self.attached)
+        episode, opened = await self.host.follow(self.episode, task, id=self.attached, owner=asked.episode_id)
         self.tools = opened.tools
         if self.attached is None:
             self.episode = episode
