@@ -70,6 +70,16 @@ class Batch:
         """How many ids of this batch the policy sampled."""
         return int(self.mask_BL.sum())
 
+    def rows(self, keep_B: Tensor) -> Batch:
+        """The rows where `keep_B` is True, without the padding that they do not need; the scale stays."""
+        length = int(self.real_BL[keep_B].sum(1).max())
+        found = {
+            name: value[keep_B][:, :length] if value.ndim == 2 else value[keep_B]
+            for name in self.__dataclass_fields__
+            if isinstance(value := getattr(self, name), Tensor)
+        }
+        return Batch(**found, scale=self.scale)
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         moved = {

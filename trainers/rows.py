@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from trainers.algorithms.base import Algorithm, Group
 from trainers.batch import Batch, Row, collate
@@ -61,7 +62,7 @@ def minibatches(
 
     A part that holds nothing to compute is left out, so fewer may come back.
     """
-    units = _units(found, whole_episodes=algorithm.together == "episode")
+    units = _units(found, algorithm.together)
     rng.shuffle(units)
     parts: list[list[Batch]] = []
     for start in range(count):
@@ -97,10 +98,10 @@ def packed(units: Sequence[Unit], micro_tokens: int) -> list[list[Row]]:
     return runs
 
 
-def _units(found: Sequence[Row], *, whole_episodes: bool) -> list[Unit]:
-    if not whole_episodes:
+def _units(found: Sequence[Row], together: Literal["row", "episode", "group"]) -> list[Unit]:
+    if together == "row":
         return [[row] for row in found]
-    by_episode: dict[int, Unit] = {}
+    units: dict[int, Unit] = {}
     for row in found:
-        by_episode.setdefault(row.episode, []).append(row)
-    return list(by_episode.values())
+        units.setdefault(row.episode if together == "episode" else row.group, []).append(row)
+    return list(units.values())

@@ -52,6 +52,8 @@ def row(
     episode: int = 0,
     behaviour: float = -1.0,
     turns: Sequence[int] | None = None,
+    group: int = 0,
+    ret: float = 0.0,
 ) -> Row:
     """A row with one id an entry; None stands for an id that was shown. All sampled ids are of turn 0 unless told."""
     mask = [value is not None for value in advantages]
@@ -62,7 +64,7 @@ def row(
         advantages=[value or 0.0 for value in advantages],
         turns=list(turns) if turns else [0 if sampled else -1 for sampled in mask],
     )
-    return Row(found, episode, group=0, ret=0.0)
+    return Row(found, episode, group=group, ret=ret)
 
 
 def batch(*rows: Row, scale: float = 1.0) -> Batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import by_hand
 import pytest
@@ -12,6 +13,7 @@ from agents.types import Episode, Move, Prompt, Reply, Sample, StopReason, Turn
 from envserver.schema import Action
 from trainers.algorithms.base import Forward
 from trainers.algorithms.grpo import Grpo
+from trainers.algorithms.vcpo import Vcpo
 from trainers.batch import Batch, Row
 from trainers.rows import credited, is_zero, minibatches, packed, rows
 
@@ -54,6 +56,25 @@ def test_what_has_no_gradient_is_not_computed_but_counted(aggregate: str) -> Non
     assert 2 not in {int(episode) for batch in part for episode in batch.episode_B}
     share = {"token": (16 - 5) / 16, "sequence": 3 / 4}[aggregate]
     assert sum(batch.scale for batch in part) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 8, 10_000])
+def test_rows_of_a_group_lie_in_one_batch_where_its_episodes_are_compared(micro_tokens: int) -> None:
+    found = [replace(row, group=row.episode % 2) for row in FOUND]
+    parts = minibatches(found, by_hand.algorithm(Vcpo), count=2, micro_tokens=micro_tokens, rng=random.Random(0))
+    held = [sorted(batch.episode_B.tolist()) for part in parts for batch in part]
+    assert sorted(held) == [[0, 0, 2, 2], [1, 3]]
+
+
+def test_chosen_rows_keep_what_they_hold_and_lose_the_padding_of_others() -> None:
+    whole = replace(by_hand.batch(*FOUND, scale=0.5), before_BL=torch.ones(6, 7))
+    part = whole.rows(whole.episode_B == 1)
+    alone = by_hand.batch(FOUND[2], scale=0.5)
+    assert part.before_BL is not None
+    assert part.before_BL.shape == (1, 3)
+    for name in ("ids_BL", "real_BL", "mask_BL", "behaviour_BL", "advantage_BL", "turn_BL", "episode_B", "return_B"):
+        assert torch.equal(getattr(part, name), getattr(alone, name)), name
+    assert part.scale == 0.5
 
 
 def test_a_loss_with_other_terms_computes_every_row() -> None:

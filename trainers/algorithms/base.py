@@ -117,6 +117,8 @@ class Algorithm:
     """True where `advantages` gives rewards that `prepare` turns into advantages; a 0 then says nothing yet."""
     pools_episodes: ClassVar[bool] = False
     """True where `loss` reads all rows of an episode at once, whatever `aggregate` says."""
+    pools_groups: ClassVar[bool] = False
+    """True where episodes of a group are compared in `loss` or `update`."""
 
     def __init__(self, config: AlgorithmConfig, pool: TaskPool) -> None:
         self.config = config
@@ -140,8 +142,10 @@ class Algorithm:
         return self.needs
 
     @property
-    def together(self) -> Literal["row", "episode"]:
+    def together(self) -> Literal["row", "episode", "group"]:
         """What a batch holds whole: with "episode", all rows of an episode lie in one batch."""
+        if self.pools_groups:
+            return "group"
         return "episode" if self.pools_episodes or self.config.aggregate != "token" else "row"
 
     @property
