@@ -175,6 +175,7 @@ def _child(key: GameKey, made: Path, scratch: Path, writing: int, parent: int) -
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
         tempfile.tempdir = str(scratch)
+        os.environ["HOME"] = str(scratch)  # Inform makes a folder there, and a container's home is read-only.
         os.chdir(scratch)
         make(key, made)
         said = b"made"
