@@ -136,3 +136,23 @@ async def test_a_killed_learner_leaves_nothing_and_goes_on(tmp_path: Path, gym_u
     found = runs.rows(run)
     assert [row["step"] for row in found] == list(range(done + 3))
     assert all(row.get("sync/parity_max_nats", 0.0) <= 1e-5 for row in found)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("kind", "devices"), [("file", 1), ("ipc", 1), ("nccl", 2)])
+async def test_weights_travel_between_gpus(tmp_path: Path, kind: str, devices: int) -> None:
+    """The server on the last device that is needed, the trainer on the first."""
+    if torch.cuda.device_count() < devices:
+        pytest.skip(f"{kind} needs {devices} CUDA devices")
+
+    def placed(keeper: Keeper) -> None:
+        keeper._environ["CUDA_VISIBLE_DEVICES"] = str(devices - 1)
+
+    pairs = [f"engine.vllm.transfer={kind}", "model.device=cuda:0", "engine.vllm.parity_nats=1e-2"]
+    pairs.append('engine.vllm.arguments=["--gpu-memory-utilization=0.3"]')
+    async with sampler(config(tmp_path, *pairs), placed) as engine:
+        for version in range(3):
+            await engine.load(learned(engine), version)
+            sample = await engine.sample([5, 6, 7], max_tokens=8, temperature=0.7)
+            assert sample.version == version
