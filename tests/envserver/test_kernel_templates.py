@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from envserver import Action, Task
-from envserver.envs import kernel_templates
+from envserver.envs import kernel, kernel_templates
 from envserver.envs._kernel import kept as kept_module
 from envserver.envs._kernel import lint
 from envserver.envs._kernel.compiling import wanted
@@ -80,6 +80,17 @@ def test_an_attempt_earns_its_speed_and_says_what_was_measured(judged: list[str]
     assert nonsense.observation.text == "Attempt 3 of 4: there is no such template."
     assert len(judged) == 2
     assert env.step(Action(tool="submit")).success is True
+
+
+def test_kernels_that_are_written_are_measured_in_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = iter([GOOD, Verdict("decoy", "For show.", True, True, decoy=True)])
+    monkeypatch.setattr(kernel, "evaluate", lambda *asked: next(given))
+    monkeypatch.setattr(kernel, "prepare", lambda plan: None)
+    monkeypatch.setattr(kernel, "missing", lambda plan: "")
+    env = kernel.Kernel(kernel.Kernel.Config())
+    env.reset(Task(env="kernel", key="suite/level2/scale_clamp_silu_sum"))
+    found = [env.step(Action(text="```python\n```")).measured for _ in range(2)]
+    assert found == [{"correct": 1.0, "speedup": 2.5, "coverage": 0.75}, {"correct": 0.0}]
 
 
 @pytest.mark.parametrize(("target", "success"), [(2.0, True), (2.1, False)])
