@@ -38,7 +38,10 @@ def serve(
             f"engine.vllm.urls names servers that somebody else runs, so there is none to start; see how they are: "
             f"trainer doctor {file}"
         )
-    uvloop.run(_serve(config, file, host, port, port_file))
+    try:
+        uvloop.run(_serve(config, file, host, port, port_file))
+    except asyncio.CancelledError:  # SIGTERM
+        raise KeyboardInterrupt from None
 
 
 async def _serve(config: RunConfig, file: Path, host: str, port: int, port_file: Path | None) -> None:
