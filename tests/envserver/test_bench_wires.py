@@ -10,7 +10,7 @@ from envserver.launch import launch
 
 
 async def test_each_wire_plays_the_null_world(tmp_path):
-    with launch(["null"], workers=1, log=tmp_path / "log") as server:
+    with launch(["null"], workers=1, max_steps=10**6, log=tmp_path / "log") as server:
         port = int(server.url.rpartition(":")[2])
         for wire in NAMES:
             measured = await play(Asked(wire, port, sessions=2, seconds=0.1))

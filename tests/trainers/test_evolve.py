@@ -305,7 +305,7 @@ def remembering(gym_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple
 def test_a_run_fills_its_library_and_is_shown_it(remembering: tuple[Run, Any]) -> None:
     run, _ = remembering
     rows = runs.rows(run)
-    assert [row["memory/open"] for row in rows if "memory/open" in row] == [1.0] * 4
+    assert [row["memory/open"] for row in rows if "memory/open" in row] == [0.0, *[1.0] * 4]
     assert rows[1]["memory/admitted"] > 0
     assert rows[1]["recall/turns_share"] == 0.0  # the warm-up
     assert rows[2]["recall/turns_share"] == 1.0
