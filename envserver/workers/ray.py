@@ -129,8 +129,8 @@ class Cluster(Processes):
 
     def _wanted(self) -> int:
         _, _, told = str(self.config.workers).partition(":")
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return int(told) if told else max(1, int(resources.get("CPU", 1)))
+        cluster: Any = ray  # Its types are there only where it is installed.
+        return int(told) if told else max(1, int(cluster.cluster_resources().get("CPU", 1)))
 
     async def _recruited(self) -> Worker:
         specs = {name: spec for name, spec in self.nursery.specs.items() if not self.nursery.absent(name)}
