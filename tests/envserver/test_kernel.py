@@ -260,15 +260,10 @@ class TestAttempts:
         assert says in verdict.message
 
     def test_an_endless_compilation_is_ended(self) -> None:
-        spin = "template <int N> struct S { static constexpr long v = S<N - 1>::v + S<N - 2>::v; };\n"
-        code = GOLD.replace(
-            "extern",
-            f"constexpr int go(long n) {{ int s = 0; for (long i = 0; i < n; ++i) s += i; return s; }}\n{spin}extern",
-            1,
-        )
-        code = code.replace(
-            "float sum = 0.0f;", 'float sum = 0.0f; static_assert(go(40000) + go(39999) + go(39998) != 1, "");' * 40
-        )
+        # Each is a new computation for the compiler, within its limits, of a hundredth of a second or more.
+        asserts = "".join(f'static_assert(go({200_000 - k}) >= 0, "");' for k in range(600))
+        go = "constexpr int go(int n) { int s = 0; for (int i = 0; i < n; ++i) s ^= i; return s; }\n"
+        code = GOLD.replace("extern", f"{go}{asserts}\nextern", 1)
         verdict = evaluate(SOURCE, fenced(code), Plan(compile_s=0.3))
         assert verdict.error_kind == "compile_timeout", verdict.message
 
