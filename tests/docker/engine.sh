@@ -149,7 +149,7 @@ python_image() {  # python:3.11-slim (+ -bookworm)
   local s v img c src; s=$(suite); v=$REF_PY; img=python:$v-slim
   has_image "$img" && { say "$img is there"; return; }
   c=$(mktemp -d); mkdir -p "$c/root"
-  src=$(ls -d "${PYENV_ROOT:-/root/.pyenv}"/versions/"$v".* 2>/dev/null | tail -1 || true)
+  src=$(ls -d "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$v".* 2>/dev/null | tail -1 || true)
   if [ -n "$src" ]; then   # same layout as the official image: interpreter under /usr/local
     say "python from $src"
     tar -C "$src" -c --exclude=site-packages/* --exclude=__pycache__ --exclude="lib/python$v/test" \
