@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import overload
 from zlib import crc32
 
-__all__ = ["SIZES", "LazyKeys", "MixedKeys", "NumberedKeys", "belongs"]
+__all__ = ["SIZES", "LazyKeys", "MixedKeys", "NumberedKeys", "belongs", "weighed"]
 
 SIZES = {"train": 10_000, "valid": 1_000, "test": 1_000}
 """Tasks of each split of a world whose tasks are drawn."""
@@ -18,6 +18,16 @@ SHARES = {"train": range(10), "valid": range(10, 11), "test": range(11, 12)}
 def belongs(content: str, split: str) -> bool:
     """Whether what has this content is of a split. Raises KeyError for a split that is not there."""
     return crc32(content.encode()) % 12 in SHARES[split]
+
+
+def weighed(weights: dict[str, int], families: Sequence[str]) -> dict[str, int]:
+    """The weights that an option gives to families. Raises ValueError for a name or a weight that is none."""
+    for name, weight in weights.items():
+        if name not in families:
+            raise ValueError(f"no family is named '{name[:40]}'; there are: {', '.join(families)}")
+        if not 1 <= weight <= 100:
+            raise ValueError(f"the weight of '{name}' is 1 to 100, not {weight}")
+    return weights
 
 
 class LazyKeys(Sequence[str]):

@@ -29,7 +29,7 @@ from envserver.envs._python.keys import LEVELS, Drawn, drawn, families, family, 
 from envserver.envs._python.lodging import Lodging
 from envserver.envs._python.problem import Coding, Maths
 from envserver.envs._python.quest import Function, Quest, Tested, Value
-from envserver.numbered import MixedKeys
+from envserver.numbered import MixedKeys, weighed
 from envserver.sandboxes.base import DEFAULT, SandboxLost, open_sandbox
 from envserver.schema import Action, StepResult, Task, ToolSpec
 
@@ -88,12 +88,7 @@ class PythonConfig(EnvConfig):
     @field_validator("families")
     @classmethod
     def _weights(cls, value: dict[str, int]) -> dict[str, int]:
-        for name, weight in value.items():
-            if name not in families():
-                raise ValueError(f"no family is named '{name[:40]}'; there are: {', '.join(families())}")
-            if not 1 <= weight <= 100:
-                raise ValueError(f"the weight of '{name}' is 1 to 100, not {weight}")
-        return value
+        return weighed(value, families())
 
 
 class Python(Env):

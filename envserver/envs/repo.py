@@ -30,7 +30,7 @@ from envserver.envs._repo.published import published
 from envserver.envs._repo.tools import TOOLS
 from envserver.envs._repo.tree import Tree
 from envserver.envs._repo.work import Judged, Work
-from envserver.numbered import MixedKeys
+from envserver.numbered import MixedKeys, weighed
 from envserver.sandboxes.base import DEFAULT, Limits
 from envserver.schema import Action, StepResult, Task, ToolSpec
 
@@ -85,12 +85,7 @@ class RepoConfig(EnvConfig):
     @field_validator("families")
     @classmethod
     def _weights(cls, value: dict[str, int]) -> dict[str, int]:
-        for name, weight in value.items():
-            if name not in families():
-                raise ValueError(f"no family is named '{name[:40]}'; there are: {', '.join(families())}")
-            if not 1 <= weight <= 100:
-                raise ValueError(f"the weight of '{name}' is 1 to 100, not {weight}")
-        return value
+        return weighed(value, families())
 
 
 class Repo(Env):

@@ -21,7 +21,7 @@ from envserver.envs._tooluse.codegym import Folder, folder
 from envserver.envs._tooluse.foreign import Foreign
 from envserver.envs._tooluse.keys import CALLS, LEVELS, drawn, families, family, parse
 from envserver.envs._tooluse.program import Program
-from envserver.numbered import MixedKeys
+from envserver.numbered import MixedKeys, weighed
 from envserver.sandboxes.base import DEFAULT
 from envserver.schema import Action, StepResult, Task
 
@@ -63,12 +63,7 @@ class TooluseConfig(EnvConfig):
     @field_validator("families")
     @classmethod
     def _weights(cls, value: dict[str, int]) -> dict[str, int]:
-        for name, weight in value.items():
-            if name not in families():
-                raise ValueError(f"no family is named '{name[:40]}'; there are: {', '.join(families())}")
-            if not 1 <= weight <= 100:
-                raise ValueError(f"the weight of '{name}' is 1 to 100, not {weight}")
-        return value
+        return weighed(value, families())
 
 
 class Tooluse(Env):
