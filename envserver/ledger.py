@@ -65,15 +65,21 @@ class Ledger:
         for action, result in zip(session.actions, session.results[1:], strict=True):
             lines += [_line(action), result]
         try:
-            # What stands under this id is a session that was closed or given up.
             file = os.open(self._path(session.id), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            self._files[session.id] = file
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(file, 0)
         except OSError:
-            self._give_up(session.id)
-        else:
-            self._write(session.id, file, b"\n".join(lines) + b"\n")
+            self.unkept += 1
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # Another server plays a session of this id, and the file is its own.
+            self.unkept += 1
+            os.close(file)
+            return
+        self._files[session.id] = file
+        # What stands there is a session that could not be read.
+        os.ftruncate(file, 0)
+        self._write(session.id, file, b"\n".join(lines) + b"\n")
 
     def stepped(self, id: str, action: Logged, result: bytes) -> None:
         """Add a step."""
@@ -89,13 +95,18 @@ class Ledger:
             self.release(id)
 
     def recall(self, id: str) -> Kept | None:
-        """Take up a session that nobody plays; None where there is none, or none that can be read."""
+        """Take up a session that nobody plays; None where there is none, or none that can be read.
+
+        Reads the file where it is called: once a session, after a crash.
+        """
         try:
             file = os.open(self._path(id), os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except (OSError, ValueError):
             return None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(file).st_nlink:
+                raise ValueError("it was swept before it was locked")
             with open(file, "rb", closefd=False) as reader:
                 raw = reader.read()
             kept, whole_bytes = _read(raw)
