@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ class Ledger:
         self.unkept = 0
         """Sessions given up since they could not be written."""
         self._files: dict[str, int] = {}
+        # A session holds a descriptor here, and most hosts give a process a thousand until it asks.
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         probe = directory / f"probe-{os.getpid()}"
         try:
             directory.mkdir(parents=True, exist_ok=True)
