@@ -90,6 +90,16 @@ class RayWorker(Worker):
         """The same: Ray lets an actor's process go with it."""
         self.kill()
 
+    async def answers(self) -> bool:
+        """Whether an idle actor is still there: of one that went with its node nothing is heard until it is asked."""
+        if self.calls:
+            return True
+        try:
+            await asyncio.wrap_future(self._actor.ready.remote().future())
+        except RayError:
+            self._end()
+        return self.alive
+
     def _hear(self, call: Call, done: Any) -> None:
         if not self.alive or call not in self.calls:
             return
@@ -131,6 +141,14 @@ class Cluster(Processes):
         _, _, told = str(self.config.workers).partition(":")
         cluster: Any = ray  # Its types are there only where it is installed.
         return int(told) if told else max(1, int(cluster.cluster_resources().get("CPU", 1)))
+
+    async def _pick(self) -> Worker:
+        # A call that finds its actor dead counts against itself; one node takes many actors with it.
+        while True:
+            worker = await super()._pick()
+            assert isinstance(worker, RayWorker)
+            if await worker.answers():
+                return worker
 
     async def _recruited(self) -> Worker:
         specs = {name: spec for name, spec in self.nursery.specs.items() if not self.nursery.absent(name)}

@@ -25,12 +25,10 @@ from envserver.schema import Task
 pytest.importorskip("ray", reason="needs the extra [ray]")
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
-NODES = 2
-
 
 def node(*args: str) -> subprocess.Popen[str]:
     """A node of the cluster that has begun, in a session of its own, until it is killed."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=2", "--num-gpus=0", *args]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=4", "--num-gpus=0", *args]
     begun = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -76,10 +74,10 @@ def cluster() -> Iterator[list[subprocess.Popen[str]]]:
 
 async def test_no_episode_is_lost_when_a_node_is_killed(cluster: list[subprocess.Popen[str]]) -> None:
     worlds = ["worlds:Counter", "worlds:Wild", "textworld"]
-    with launch(worlds, workers="ray:4", call_timeout_s=3.0) as server:
+    with launch(worlds, workers="ray:8", call_timeout_s=3.0) as server:
         async with Gym(server.url, timeout_s=120) as gym:
             async with asyncio.timeout(120):
-                while len((await gym.health()).workers) < 4:  # noqa: ASYNC110
+                while len((await gym.health()).workers) < 8:  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
 
             async def play(number: int) -> str:
