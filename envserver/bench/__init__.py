@@ -67,6 +67,12 @@ def _sessions(quick: bool) -> list[Table]:
     return measure(quick)
 
 
+def _worlds(quick: bool) -> list[Table]:
+    from envserver.bench.worlds import measure
+
+    return measure(quick)
+
+
 PARTS: dict[str, Callable[[bool], list[Table]]] = {
     "alfworld": _alfworld,
     "null": _null,
@@ -77,6 +83,7 @@ PARTS: dict[str, Callable[[bool], list[Table]]] = {
     "sessions": _sessions,
     "suite": _suite,
     "textworld": _textworld,
+    "worlds": _worlds,
 }
 """Parts of the bench by name; each takes `quick` and imports what it needs when it runs."""
 USUAL = tuple(part for part in PARTS if part != "suite")

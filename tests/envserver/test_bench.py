@@ -59,6 +59,7 @@ def test_a_report_is_markdown_and_json():
         "scienceworld",
         "sessions",
         "textworld",
+        "worlds",
     }
 
 
