@@ -32,6 +32,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 """Where the paper's default would take long, ten draws a step; and where it has no gradient, as failing here is running
 out of turns."""
 
+NEAR = {"cispo", "dr_grpo", "entropy_tokens", "gppo", "gspo", "reinforce_pp", "rloo"}
+"""Those that share their loop with another and differ by a formula, which their own tests work out: ten seconds each."""
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -68,7 +71,13 @@ async def warmed(gym_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path
     return run.checkpoints()[-1].model
 
 
-@pytest.mark.parametrize("name", plugins.names("trainers.algorithms"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in NEAR else ())
+        for name in plugins.names("trainers.algorithms")
+    ],
+)
 async def test_it_learns(name: str, warmed: Path, gym_url: str, tmp_path: Path) -> None:
     run = await train(
         settings(
@@ -88,7 +97,7 @@ async def test_it_learns(name: str, warmed: Path, gym_url: str, tmp_path: Path) 
     assert gain > MARGIN, f"success a step: {rewards}"
 
 
-@pytest.mark.slow  # as long as one of the eleven above
+@pytest.mark.slow  # as long as one of those above
 async def test_it_learns_under_the_skills_that_its_failures_teach(warmed: Path, gym_url: str, tmp_path: Path) -> None:
     lesson = {"name": "hold-its-key", "description": "Before a door.", "content": "Hold its key.", "episode": 1}
     with served() as script:
