@@ -33,7 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 out of turns."""
 
 NEAR = {"cispo", "dr_grpo", "entropy_tokens", "gppo", "gspo", "reinforce_pp", "rloo"}
-"""Those that share their loop with another and differ by a formula, which their own tests work out: ten seconds each."""
+"""Those that differ from another by a formula, which their own tests work out; ten seconds each."""
 
 
 @pytest.fixture(autouse=True)
