@@ -37,6 +37,7 @@ class Grouped(Algorithm):
     """An algorithm whose loss compares episodes."""
 
     pools_groups = True
+    weighs_tokens = False
 
     def compared(self, group: Rivals) -> Tensor:
         """Scalar to be minimised, of one group."""

@@ -42,6 +42,8 @@ def learn_rows(
     metrics |= probe(learner, found, micro_tokens, rng)
     cut = minibatches(found, algorithm, count=algorithm.config.minibatches, micro_tokens=micro_tokens, rng=rng)
     flat = algorithm.prepare(learner, [batch for part in cut for batch in part]) if cut else []
+    if algorithm.config.correction is not None:
+        flat = algorithm.remembered(learner, flat)
     prepared = iter(flat)
     cut = [[next(prepared) for _ in part] for part in cut]
     updates: list[Metrics] = []

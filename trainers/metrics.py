@@ -100,6 +100,13 @@ for _name, _unit, _meaning in (
     ("policy/ratio_mean", "ratio", "mean importance ratio of the updates"),
     ("policy/clip_frac", "share", "sampled positions where the clip took the gradient"),
     ("policy/truncated_share", "share", "sampled positions whose weight, policy to sampler, was truncated"),
+    (
+        "correction/ratio_mean",
+        "ratio",
+        "mean of trainer to sampler at sampled positions, before the step's first update",
+    ),
+    ("correction/truncated_share", "share", "sampled positions whose weight, trainer to sampler, was truncated"),
+    ("correction/masked_share", "share", "sampled positions left out because trainer and sampler disagree"),
     ("policy/ess", "share", "effective sample size over the number of episodes of an update"),
     ("policy/entropy_threshold_nats", "nats", "entropy from which a token is learned from"),
     ("policy/kl_behaviour_nats", "nats", "k3 estimate of KL(sampler || policy) during the updates"),

@@ -24,6 +24,8 @@ from torch import Tensor
 from agents.types import Episode
 from envserver.schema import Task
 from trainers.batch import Batch
+from trainers.corrections import CorrectionConfig, corrected, mismatch
+from trainers.sums import MAX_LOG_RATIO_NATS, bounded, episode_sums, masked_mean
 
 if TYPE_CHECKING:
     from trainers.learner import Learner
@@ -45,9 +47,6 @@ __all__ = [
 
 Metrics = dict[str, float]
 Need = Literal["entropy", "reference", "value", "greedy"]
-
-MAX_LOG_RATIO_NATS = 20.0
-"""Log-ratios are cut here, so that their exponential stays finite in float32 and a broken token cannot make a NaN."""
 
 
 @dataclass(slots=True)
@@ -106,6 +105,8 @@ class AlgorithmConfig(BaseModel):
     """Optimizer steps a pass; more than one makes the later ones off-policy."""
     max_draws: int = Field(1, ge=1)
     """Times at most that tasks are drawn in a step to replace groups that were not admitted."""
+    correction: CorrectionConfig | None = None
+    """Weights and masks where what sampled is not what learns; a table, of which any key is enough."""
 
 
 class Algorithm:
@@ -119,8 +120,15 @@ class Algorithm:
     """True where `loss` reads all rows of an episode at once, whatever `aggregate` says."""
     pools_groups: ClassVar[bool] = False
     """True where episodes of a group are compared in `loss` or `update`."""
+    weighs_tokens: ClassVar[bool] = True
+    """True where `loss` is linear in the advantages of tokens, so that a weight of theirs is a weight in the loss."""
 
     def __init__(self, config: AlgorithmConfig, pool: TaskPool) -> None:
+        """Raises ValueError for a correction where advantages of tokens are not weighed."""
+        if config.correction is not None and not self.weighs_tokens:
+            raise ValueError(
+                f"'{config.name}' weighs no single token, so algorithm.correction cannot act; leave it out"
+            )
         self.config = config
         self.pool = pool
 
@@ -146,7 +154,9 @@ class Algorithm:
         """What a batch holds whole: with "episode", all rows of an episode lie in one batch."""
         if self.pools_groups:
             return "group"
-        return "episode" if self.pools_episodes or self.config.aggregate != "token" else "row"
+        correction = self.config.correction
+        pools = self.pools_episodes or (correction is not None and correction.pools_episodes)
+        return "episode" if pools or self.config.aggregate != "token" else "row"
 
     @property
     def skips_zero(self) -> bool:
@@ -205,7 +215,18 @@ class Algorithm:
         if self.config.minibatches * self.config.epochs == 1:
             return list(batches)
         with torch.no_grad():
-            return [replace(batch, before_BL=learner.forward(batch).logp_BL) for batch in batches]
+            return [
+                replace(batch, before_BL=learner.forward(batch).logp_BL) if batch.before_BL is None else batch
+                for batch in batches
+            ]
+
+    def objective(self, forward: Forward, batch: Batch) -> tuple[Tensor, Metrics]:
+        """`loss`, of what the config's correction makes of the batch."""
+        if self.config.correction is None:
+            return self.loss(forward, batch)
+        batch, seen = corrected(self.config.correction, forward.logp_BL, batch)
+        loss, metrics = self.loss(forward, batch)
+        return loss, metrics | seen
 
     def loss(self, forward: Forward, batch: Batch) -> tuple[Tensor, Metrics]:
         """Scalar to be minimised: the clipped surrogate with optional KL and entropy terms."""
@@ -232,8 +253,7 @@ class Algorithm:
     def regularised(self, loss_BL: Tensor, forward: Forward, batch: Batch, metrics: Metrics) -> tuple[Tensor, Metrics]:
         """Adds KL and entropy terms to a per-token loss and aggregates it to a scalar."""
         if self.config.kl and forward.reference_BL is not None:
-            gap_BL = (forward.reference_BL - forward.logp_BL).masked_fill(~batch.mask_BL, 0.0)
-            gap_BL = gap_BL.clamp(-MAX_LOG_RATIO_NATS, MAX_LOG_RATIO_NATS)
+            gap_BL = bounded((forward.reference_BL - forward.logp_BL).masked_fill(~batch.mask_BL, 0.0))
             kl_BL = gap_BL.exp() - gap_BL - 1  # k3, Schulman 2020: unbiased, never negative
             loss_BL = loss_BL + self.config.kl * kl_BL
             metrics["policy/kl_reference_nats"] = masked_mean(kl_BL.detach(), batch.mask_BL)
@@ -271,7 +291,7 @@ class Algorithm:
         total: Metrics = {}
         tokens = max(sum(batch.sampled_tokens for batch in batches), 1)
         for batch in batches:
-            loss, metrics = self.loss(learner.forward(batch, self.needs), batch)
+            loss, metrics = self.objective(learner.forward(batch, self.needs), batch)
             learner.backward(loss * batch.scale)
             for name, value in metrics.items():
                 share = batch.scale if name.startswith("loss/") else batch.sampled_tokens / tokens
@@ -287,17 +307,4 @@ def alike(returns: Sequence[float]) -> bool:
 
 def log_ratios(forward: Forward, batch: Batch) -> Tensor:
     """(B, L): log(policy / the policy that sampled), cut at MAX_LOG_RATIO_NATS; 0 where mask is False."""
-    gap_BL = (forward.logp_BL - batch.behaviour_BL).masked_fill(~batch.mask_BL, 0.0)
-    return gap_BL.clamp(-MAX_LOG_RATIO_NATS, MAX_LOG_RATIO_NATS)
-
-
-def episode_sums(values_BL: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Sums over the sampled tokens of each episode, (E,), and the index (B,) of each row's episode among them."""
-    episodes_E, index_B = torch.unique(batch.episode_B, return_inverse=True)
-    rows_B = values_BL.masked_fill(~batch.mask_BL, 0.0).sum(1)
-    return rows_B.new_zeros(len(episodes_E)).index_add(0, index_B, rows_B), index_B
-
-
-def masked_mean(values_BL: Tensor, mask_BL: Tensor) -> float:
-    """Mean over the positions where mask is True; 0 where there are none."""
-    return float(values_BL.masked_fill(~mask_BL, 0.0).sum() / mask_BL.sum().clamp(min=1))
+    return mismatch(forward.logp_BL, batch)

@@ -18,9 +18,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainers.algorithms.base import MAX_LOG_RATIO_NATS, AlgorithmConfig, Forward, Need
+from trainers.algorithms.base import AlgorithmConfig, Forward, Need
 from trainers.batch import Batch
 from trainers.grouped import Grouped, Rivals
+from trainers.sums import bounded
 
 __all__ = ["Copg"]
 
@@ -55,8 +56,7 @@ class Copg(Grouped):
         """(B, L): a token's log-ratio to the reference. Raises ValueError where there is none."""
         if forward.reference_BL is None:
             raise ValueError("copg learns from a forward pass that has the reference's log-probabilities")
-        gap_BL = (forward.logp_BL - forward.reference_BL).masked_fill(~batch.mask_BL, 0.0)
-        return gap_BL.clamp(-MAX_LOG_RATIO_NATS, MAX_LOG_RATIO_NATS)
+        return bounded((forward.logp_BL - forward.reference_BL).masked_fill(~batch.mask_BL, 0.0))
 
     def compared(self, group: Rivals) -> Tensor:
         """Scalar: the mean over the pairs; 0 where there are none."""

@@ -81,7 +81,7 @@ class Gppo(Algorithm):
         correct = max(sum(int(self.imitated(batch).sum()) for batch in batches), 1)
         for batch in batches:
             forward = learner.forward(batch, self.needs)
-            loss, metrics = self.loss(forward, batch)
+            loss, metrics = self.objective(forward, batch)
             imitation = -forward.logp_BL.masked_fill(~self.imitated(batch), 0.0).sum() / correct
             learner.backward(loss * batch.scale + self.config.imitate * imitation)
             for name, value in metrics.items():

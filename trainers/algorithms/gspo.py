@@ -17,8 +17,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainers.algorithms.base import Algorithm, AlgorithmConfig, Forward, Metrics, episode_sums, log_ratios
+from trainers.algorithms.base import Algorithm, AlgorithmConfig, Forward, Metrics, log_ratios
 from trainers.batch import Batch
+from trainers.sums import episode_means
 
 __all__ = ["Gspo"]
 
@@ -47,7 +48,5 @@ class Gspo(Algorithm):
     def loss(self, forward: Forward, batch: Batch) -> tuple[Tensor, Metrics]:
         """Scalar: the clipped surrogate of the sequence ratio."""
         gap_BL = log_ratios(forward, batch)
-        sums_E, index_B = episode_sums(gap_BL.detach(), batch)
-        tokens_E, _ = episode_sums(batch.mask_BL.to(gap_BL.dtype), batch)
-        mean_B1 = (sums_E / tokens_E.clamp(min=1))[index_B, None]
+        mean_B1 = episode_means(gap_BL.detach(), batch)
         return self.clipped(mean_B1 + gap_BL - gap_BL.detach(), forward, batch)

@@ -21,17 +21,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainers.algorithms.base import (
-    MAX_LOG_RATIO_NATS,
-    Algorithm,
-    AlgorithmConfig,
-    Forward,
-    Metrics,
-    alike,
-    log_ratios,
-    masked_mean,
-)
+from trainers.algorithms.base import Algorithm, AlgorithmConfig, Forward, Metrics, alike, log_ratios, masked_mean
 from trainers.batch import Batch
+from trainers.sums import bounded
 
 if TYPE_CHECKING:
     from trainers.learner import Learner
@@ -77,8 +69,7 @@ class Minirl(Algorithm):
         """Scalar: REINFORCE on the tokens that are not stale, weighted by the truncated ratio to the sampler."""
         log_ratio_BL = log_ratios(forward, batch).detach()
         before_BL = forward.logp_BL.detach() if batch.before_BL is None else batch.before_BL
-        stale_BL = (forward.logp_BL.detach() - before_BL).masked_fill(~batch.mask_BL, 0.0)
-        stale_BL = stale_BL.clamp(-MAX_LOG_RATIO_NATS, MAX_LOG_RATIO_NATS).exp()
+        stale_BL = bounded((forward.logp_BL.detach() - before_BL).masked_fill(~batch.mask_BL, 0.0)).exp()
         masked_BL = (batch.advantage_BL > 0) & (stale_BL > 1 + self.config.clip_high)
         masked_BL |= (batch.advantage_BL < 0) & (stale_BL < 1 - self.config.clip_low)
         ratio_BL = log_ratio_BL.exp()

@@ -32,9 +32,10 @@ from torch import Tensor
 
 from agents.measured import correct, coverage
 from agents.types import Turn
-from trainers.algorithms.base import Algorithm, AlgorithmConfig, Forward, Group, Metrics, episode_sums, masked_mean
+from trainers.algorithms.base import Algorithm, AlgorithmConfig, Forward, Group, Metrics, masked_mean
 from trainers.algorithms.gigpo import discounted
 from trainers.batch import Batch
+from trainers.corrections import mismatch, ratios, unvetoed, within
 
 if TYPE_CHECKING:
     from trainers.learner import Learner
@@ -120,13 +121,9 @@ class Trloo(Algorithm):
     def kept(self, forward: Forward, batch: Batch) -> Tensor:
         """(B,) bool: whether trainer and sampler agree on the episode of each row."""
         trainer_BL = forward.logp_BL.detach() if batch.before_BL is None else batch.before_BL
-        gap_BL = (trainer_BL - batch.behaviour_BL).masked_fill(~batch.mask_BL, 0.0)
-        sums_E, index_B = episode_sums(gap_BL, batch)
-        tokens_E, _ = episode_sums(batch.mask_BL.to(gap_BL.dtype), batch)
-        mean_E = (sums_E / tokens_E.clamp(min=1)).exp()
-        kept_E = (mean_E >= self.config.mrs_low) & (mean_E <= self.config.mrs_high)
-        vetoed_E, _ = episode_sums((gap_BL.exp() < self.config.mrs_veto).to(gap_BL.dtype), batch)
-        return (kept_E & (vetoed_E == 0))[index_B]
+        gap_BL = mismatch(trainer_BL, batch)
+        kept_B1 = within(ratios("geometric", gap_BL, batch), self.config.mrs_low, self.config.mrs_high)
+        return (kept_B1 & unvetoed(gap_BL, self.config.mrs_veto, batch))[:, 0]
 
     def _compared(self, to_come: Sequence[Sequence[float]]) -> list[list[float]]:
         """[G][T]: each value less the mean of the other episodes' at its turn."""

@@ -26,18 +26,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainers.algorithms.base import (
-    MAX_LOG_RATIO_NATS,
-    Algorithm,
-    AlgorithmConfig,
-    Forward,
-    Metrics,
-    alike,
-    episode_sums,
-    log_ratios,
-    masked_mean,
-)
+from trainers.algorithms.base import Algorithm, AlgorithmConfig, Forward, Metrics, alike, log_ratios, masked_mean
 from trainers.batch import Batch
+from trainers.corrections import sequence_ratios
 
 if TYPE_CHECKING:
     from trainers.learner import Learner
@@ -74,6 +65,7 @@ class Vcpo(Algorithm):
     Config: ClassVar[type[AlgorithmConfig]] = VcpoConfig
     config: VcpoConfig
     pools_groups = True
+    weighs_tokens = False
 
     def loss(self, forward: Forward, batch: Batch) -> tuple[Tensor, Metrics]:
         """Scalar: REINFORCE with truncated sequence weights and the batch's own advantages.
@@ -89,8 +81,7 @@ class Vcpo(Algorithm):
 
     def weights(self, forward: Forward, batch: Batch) -> tuple[Tensor, Tensor]:
         """(E,) pi / mu of each episode, not truncated and without gradient; (B,) each row's episode among them."""
-        sums_E, index_B = episode_sums(log_ratios(forward, batch).detach(), batch)
-        return sums_E.clamp(-MAX_LOG_RATIO_NATS, MAX_LOG_RATIO_NATS).exp(), index_B
+        return sequence_ratios(log_ratios(forward, batch).detach(), batch)
 
     def update(self, learner: Learner, batches: Sequence[Batch]) -> Metrics:
         """One optimizer step over the groups of a minibatch, one backward pass an episode."""
