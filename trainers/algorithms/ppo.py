@@ -69,13 +69,20 @@ class Ppo(Algorithm):
         values = [self._values(learner, batch) for batch in batches]
         value_K = played.flat(values)
         reward_K = played.flat([batch.advantage_BL for batch in batches]) * played.lasts_K
-        advantage_K = gae(reward_K, value_K, played.ends_K, gamma=self.config.gamma, lam=self.config.lam)
-        targets = played.padded(advantage_K + value_K)
+        advantage_K, target_K = self.estimated(played, batches, reward_K, value_K)
+        targets = played.padded(target_K)
         found = played.padded(whitened(advantage_K) if self.config.whiten else advantage_K)
         return [
             replace(batch, advantage_BL=advantage_BL, target_BL=target_BL, value_BL=value_BL)
             for batch, advantage_BL, target_BL, value_BL in zip(batches, found, targets, values, strict=True)
         ]
+
+    def estimated(
+        self, played: Trajectories, batches: Sequence[Batch], reward_K: Tensor, value_K: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(K,) advantages, and what the critic learns to foretell; `value_K` is V before each token is sampled."""
+        advantage_K = gae(reward_K, value_K, played.ends_K, gamma=self.config.gamma, lam=self.config.lam)
+        return advantage_K, advantage_K + value_K
 
     @staticmethod
     def _values(learner: Learner, batch: Batch) -> Tensor:
