@@ -30,6 +30,8 @@ class Row:
     """The episode's shaped return."""
     temperature: float = 1.0
     """Of the distribution the ids were sampled from."""
+    shown: bool = False
+    """Whether an expert said it, and not the policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Batch:
     """float32"""
     temperature_B: Tensor
     """float32"""
+    shown_B: Tensor
+    """bool; True where an expert said it: such a row has no behaviour to compare with."""
     scale: float = 1.0
     """This batch's share of its minibatch's loss: `Algorithm.weight` over that of the minibatch."""
     before_BL: Tensor | None = None
@@ -114,6 +118,7 @@ def collate(rows: Sequence[Row], *, scale: float = 1.0) -> Batch:
         group_B=torch.tensor([row.group for row in rows]),
         return_B=torch.tensor([row.ret for row in rows], dtype=torch.float32),
         temperature_B=torch.tensor([row.temperature for row in rows], dtype=torch.float32),
+        shown_B=torch.tensor([row.shown for row in rows]),
         scale=scale,
     )
 
@@ -136,7 +141,7 @@ def preceding(values_BL: Tensor) -> Tensor:
 
 
 class Read(NamedTuple):
-    """What a policy says of the ids that were sampled, each (B, L) and 0 elsewhere; None unless asked for."""
+    """What a policy says of the ids that were sampled, (B, L) and 0 elsewhere; None unless asked for."""
 
     logp_BL: Tensor
     """float32 nats."""
@@ -144,6 +149,8 @@ class Read(NamedTuple):
     """float32 nats, of the distribution the id was drawn from."""
     greedy_BL: Tensor | None
     """bool; True where the id is the likeliest one."""
+    distribution_SV: Tensor | None
+    """float32 nats of all ids at the sampled positions, row after row."""
 
 
 def sampled_logprobs(
@@ -154,7 +161,7 @@ def sampled_logprobs(
     temperature_B: Tensor,
     needs: frozenset[str] = frozenset(),
 ) -> Read:
-    """Log-probabilities, and what else `needs` names ("entropy", "greedy"), where the policy sampled.
+    """Log-probabilities, and what else `needs` names ("entropy", "greedy", "distribution"), where the policy sampled.
 
     `head` maps hidden states (S, D) to logits (S, V) and sees only the S states it is needed for: over long
     observations that saves most of the work. Equal to token_logprobs(logits / temperature, ids) where mask is True.
@@ -172,6 +179,7 @@ def sampled_logprobs(
         logp_BL=placed(logp_SV.gather(-1, ids_S[:, None]).squeeze(-1)),
         entropy_BL=placed(-(logp_SV.exp() * logp_SV).sum(-1)) if "entropy" in needs else None,
         greedy_BL=placed(logp_SV.argmax(-1) == ids_S) if "greedy" in needs else None,
+        distribution_SV=logp_SV if "distribution" in needs else None,
     )
 
 

@@ -16,6 +16,7 @@ from trainers.batch import Batch, Row, collate
 from trainers.learner import Learner
 from trainers.parts import Parts
 from trainers.rows import credited, is_zero, minibatches, packed, rows
+from trainers.shown import shown_rows
 
 __all__ = ["learn", "learn_rows"]
 
@@ -27,7 +28,7 @@ def learn(parts: Parts, groups: Sequence[Group]) -> tuple[list[list[list[float]]
     """
     algorithm = parts.algorithm
     advantages = algorithm.advantages(groups)
-    found = rows(groups, advantages)
+    found = [*rows(groups, advantages), *shown_rows(groups)]
     flat, metrics = learn_rows(
         algorithm, parts.learner, found, micro_tokens=parts.config.learner.micro_tokens, rng=parts.rng("learn")
     )
@@ -39,7 +40,7 @@ def learn_rows(
 ) -> tuple[list[Batch], Metrics]:
     """The batches of these rows as `prepare` gave them, and what the probe and the updates report."""
     metrics: Metrics = {"rows/count": len(found), "rows/zero": sum(is_zero([row]) for row in found)}
-    metrics |= probe(learner, found, micro_tokens, rng)
+    metrics |= probe(learner, [row for row in found if not row.shown], micro_tokens, rng)
     cut = minibatches(found, algorithm, count=algorithm.config.minibatches, micro_tokens=micro_tokens, rng=rng)
     flat = algorithm.prepare(learner, [batch for part in cut for batch in part]) if cut else []
     if algorithm.config.correction is not None:

@@ -89,7 +89,7 @@ class Learner:
             self._reference = {name: tensor.clone() for name, tensor in self.weights().items()}
 
     def forward(self, batch: Batch, needs: frozenset[str] = frozenset()) -> Forward:
-        """What `needs` names ("entropy", "reference", "value", "greedy") and the log-probabilities, each (B, L).
+        """What `needs` names (`Need`), and the log-probabilities, (B, L).
 
         All but values are 0 where the policy did not sample. Raises ValueError for greedy samples, whose distribution
         has no gradient, and where a reference or critic is needed that was not kept.
@@ -115,6 +115,7 @@ class Learner:
             reference_BL=reference_BL,
             value_BL=value_BL,
             greedy_BL=None if read.greedy_BL is None else read.greedy_BL.to(home),
+            distribution_SV=None if read.distribution_SV is None else read.distribution_SV.to(home),
         )
 
     def backward(self, loss: Tensor) -> None:

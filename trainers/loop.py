@@ -24,6 +24,7 @@ from trainers.parts import Parts, assembled
 from trainers.plot import draw
 from trainers.run import Run
 from trainers.sft import sft
+from trainers.shown import show
 from trainers.tally import Tally
 from trainers.teacher import demonstrations
 from trainers.unbroken import unbroken
@@ -109,6 +110,7 @@ async def one_step(parts: Parts) -> None:
     started = time.monotonic()
     groups, played, metrics = await gather(parts)
     trained, evolved = await query_data(parts, groups, played)
+    evolved |= await show(parts, trained)
     await unbroken(improve(parts, groups, trained, metrics | evolved, started))
     every = parts.config.eval.every
     if every and (parts.step % every == 0 or parts.step == parts.config.steps):

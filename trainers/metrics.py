@@ -116,6 +116,8 @@ for _name, _unit, _meaning in (
     ("learner/lr", "rate", "learning rate of the policy"),
     ("learner/skipped", "updates", "optimizer steps that were skipped because the gradient was not finite"),
     ("loss/policy", "loss", "the algorithm's loss, without the critic's"),
+    ("shown/episodes", "episodes", "the expert's episodes that were learned from beside the policy's own"),
+    ("otr/match_share", "share", "tokens drawn in the place of those imitated that are those"),
     ("loss/imitation", "loss", "mean negative log-probability of the tokens that are imitated, before its weight"),
     ("loss/value", "loss", "the critic's loss, before its weight"),
     ("critic/value_mean", "reward", "mean value of the sampled positions during the updates"),

@@ -74,7 +74,7 @@ def minibatches(
         total = sum(weights) + sum(algorithm.weight(collate(run)) for run in packed(idle, micro_tokens))
         if batches:
             scaled = zip(batches, weights, strict=True)
-            parts.append([replace(batch, scale=weight / total) for batch, weight in scaled])
+            parts.append([replace(batch, scale=weight / max(total, 1)) for batch, weight in scaled])
     return parts
 
 

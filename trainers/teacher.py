@@ -37,14 +37,17 @@ async def demonstrations(
     chat: Chat | None,
     display: Display,
     library: Library | None = None,
+    at_least: int = 1,
 ) -> list[Episode]:
-    """The expert's solved episodes, one a task; with a chat they carry token ids. Raises Forbidden, ValueError.
+    """The expert's solved episodes, one a task; with a chat they carry token ids. Raises Forbidden, and ValueError for
+    fewer than `at_least`.
 
     With a library, its notes stand in their prompts where the context shows any.
 
     Where the format has tags of thought, the run's annotator writes the thoughts. The server must run with `--expert`.
     """
-    return [episode for episode, _ in await noted(config, gym, tasks, chat=chat, display=display, library=library)]
+    found = await noted(config, gym, tasks, chat=chat, display=display, library=library, at_least=at_least)
+    return [episode for episode, _ in found]
 
 
 async def noted(
@@ -55,15 +58,16 @@ async def noted(
     chat: Chat | None,
     display: Display,
     library: Library | None = None,
+    at_least: int = 1,
 ) -> list[tuple[Episode, Notes]]:
     """The same with the notes of each episode; none where the format has no tags."""
     format, context = seats(config, library, chat)
     found = await _played(_expert(config, format, chat), config, gym, tasks, "demonstrations", display, context)
     solved = [episode for episode in found if episode.success]
-    if not solved:
+    if len(solved) < at_least:
         raise ValueError(
-            f"the expert of '{config.env.name}' solved none of {len(tasks)} tasks in player.max_turns = "
-            f"{config.player.max_turns} turns; raise it, or learn without demonstrations"
+            f"the expert of '{config.env.name}' solved {len(solved) or 'none'} of {len(tasks)} tasks in "
+            f"player.max_turns = {config.player.max_turns} turns; raise it, or learn without demonstrations"
         )
     if not isinstance(format, Rlvmr):
         return [(episode, []) for episode in solved]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,6 +79,12 @@ def policy(batch: Batch, log_ratios: Sequence[Sequence[float]]) -> Tensor:
     for b, values in enumerate(log_ratios):
         out[b, : len(values)] += torch.tensor(values)
     return out.requires_grad_()
+
+
+def distribution(logp_S: Tensor, ids_S: Tensor, vocab: int = 16) -> Tensor:
+    """(S, V): the distributions in which these ids have these log-probabilities and all others share the rest."""
+    rest_S = torch.log1p(-logp_S.clamp(max=-1e-3).exp()) - math.log(vocab - 1)
+    return rest_S[:, None].expand(-1, vocab).scatter(1, ids_S[:, None], logp_S[:, None])
 
 
 def gradient(algorithm: Algorithm, batch: Batch, logp_BL: Tensor, **more: Tensor) -> Tensor:

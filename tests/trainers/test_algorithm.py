@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from by_hand import algorithm, batch, episode, group, group_of, policy, row
+from by_hand import algorithm, batch, distribution, episode, group, group_of, policy, row
 
 from envserver import plugins
 from trainers.algorithms.base import MAX_LOG_RATIO_NATS, Algorithm, Forward
@@ -31,7 +31,15 @@ def everything(found: Batch, logp_BL: torch.Tensor) -> tuple[Forward, Batch]:
     """All that any loss reads: a reference, entropies, values and targets that are no constants."""
     value_BL = logp_BL * 0.3
     found = replace(found, value_BL=torch.zeros_like(logp_BL), target_BL=found.advantage_BL + 0.1)
-    return Forward(logp_BL, entropy_BL=-logp_BL, reference_BL=found.behaviour_BL - 0.1, value_BL=value_BL), found
+    spread_SV = distribution(logp_BL[found.mask_BL], found.ids_BL[found.mask_BL])
+    forward = Forward(
+        logp_BL,
+        entropy_BL=-logp_BL,
+        reference_BL=found.behaviour_BL - 0.1,
+        value_BL=value_BL,
+        distribution_SV=spread_SV,
+    )
+    return forward, found
 
 
 def slopes(name_or: Algorithm, found: Batch, logp_BL: torch.Tensor) -> torch.Tensor:

@@ -32,7 +32,20 @@ SETTINGS: dict[str, dict[str, Any]] = {
 """Where the paper's default would take long, ten draws a step; and where it has no gradient, as failing here is running
 out of turns."""
 
-NEAR = {"cispo", "copg", "dr_grpo", "entropy_tokens", "gppo", "gspo", "ma_rlhf", "pacs", "real", "reinforce_pp", "rloo"}
+NEAR = {
+    "cispo",
+    "copg",
+    "dr_grpo",
+    "entropy_tokens",
+    "gppo",
+    "gspo",
+    "ma_rlhf",
+    "otr",
+    "pacs",
+    "real",
+    "reinforce_pp",
+    "rloo",
+}
 """Those that differ from another by a formula, which their own tests work out; ten seconds each."""
 
 

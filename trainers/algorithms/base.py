@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 Metrics = dict[str, float]
-Need = Literal["entropy", "reference", "value", "greedy"]
+Need = Literal["entropy", "reference", "value", "greedy", "distribution"]
 
 
 @dataclass(slots=True)
@@ -57,6 +57,8 @@ class Group:
     episodes: list[Episode]
     rewards: list[list[float]]
     """[G][T] shaped rewards."""
+    shown: list[Episode] = field(default_factory=list)
+    """The expert's episode of the task, where the algorithm asked for it and the expert solves it."""
 
     @property
     def returns(self) -> list[float]:
@@ -78,6 +80,8 @@ class Forward:
     """Differentiable; the critic's value of the state before ids[b, t] is sampled."""
     greedy_BL: Tensor | None = None
     """bool; True where the sampled id is the likeliest one."""
+    distribution_SV: Tensor | None = None
+    """Differentiable; the log-probabilities of all ids at the S sampled positions, row after row."""
 
 
 class AlgorithmConfig(BaseModel):
@@ -189,6 +193,10 @@ class Algorithm:
     def admit(self, group: Group) -> bool:
         """Whether a finished group is trained on."""
         return True
+
+    def asks(self, group: Group) -> bool:
+        """Whether the expert is to show the task of a group that is about to be learned from."""
+        return False
 
     def advantages(self, groups: Sequence[Group]) -> list[list[list[float]]]:
         """[N][G][T]: the `scores` of each group's returns, on each turn."""
