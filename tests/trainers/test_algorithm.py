@@ -16,7 +16,7 @@ from trainers.metrics import TABLE
 
 ROOT = Path(__file__).parents[2]
 NAMES = plugins.names("trainers.algorithms")
-POOLED = ("gspo", "trloo")
+POOLED = ("a_lol", "gspo", "trloo")
 """Those whose loss reads whole episodes, whatever the aggregate."""
 DENSE = ("copg", "entropy_tokens", "gppo", "ma_rlhf", "ppo", "reinforce_pp")
 """Those that may learn from episodes whose advantages are all 0."""

@@ -33,6 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 out of turns."""
 
 NEAR = {
+    "a_lol",
     "cispo",
     "copg",
     "dr_grpo",
