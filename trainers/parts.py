@@ -203,6 +203,7 @@ async def assembled(
         run.memory_run.write_text(memory.run)
         model, tokenizer = found or await built_model(config, run, gym, pool, display)
         algorithm: Algorithm = build("trainers.algorithms", "Algorithm", config.algorithm, pool)
+        algorithm.meet(tokenizer)
         chat = Chat(tokenizer)
         engine = engine_for(config, model, chat)
         stack.push_async_callback(engine.close)

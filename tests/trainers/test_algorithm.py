@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = plugins.names("trainers.algorithms")
 POOLED = ("a_lol", "gspo", "trloo")
 """Those whose loss reads whole episodes, whatever the aggregate."""
-DENSE = ("copg", "entropy_tokens", "gppo", "ma_rlhf", "ppo", "reinforce_pp")
+DENSE = ("copg", "entropy_tokens", "gppo", "ma_rlhf", "ppo", "reinforce_pp", "vopd")
 """Those that may learn from episodes whose advantages are all 0."""
 AGGREGATES = ("sequence", "token", "constant")
 

@@ -46,6 +46,7 @@ NEAR = {
     "real",
     "reinforce_pp",
     "rloo",
+    "vopd",
 }
 """Those that differ from another by a formula, which their own tests work out; ten seconds each."""
 
@@ -85,6 +86,13 @@ async def warmed(gym_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path
     return run.checkpoints()[-1].model
 
 
+async def master(warmed: Path, gym_url: str, directory: Path) -> Path:
+    """The same after many more demonstrations: a teacher."""
+    sft = {"demonstrations": 48, "epochs": 24, "batch_episodes": 4, "lr": 3e-3}
+    run = await train(settings(directory, gym_url, tasks=48, steps=0, model={"path": str(warmed)}, sft=sft))
+    return run.checkpoints()[-1].model
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -93,6 +101,9 @@ async def warmed(gym_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path
     ],
 )
 async def test_it_learns(name: str, warmed: Path, gym_url: str, tmp_path: Path) -> None:
+    own = SETTINGS.get(name, {})
+    if name == "vopd":
+        own = {"teacher": str(await master(warmed, gym_url, tmp_path / "master"))}
     run = await train(
         settings(
             tmp_path,
@@ -101,7 +112,7 @@ async def test_it_learns(name: str, warmed: Path, gym_url: str, tmp_path: Path) 
             steps=STEPS,
             model={"path": str(warmed)},
             learner={"lr": 1.2e-3, "critic_lr": 2e-3},
-            algorithm={"name": name, **SETTINGS.get(name, {})},
+            algorithm={"name": name, **own},
         )
     )
     rewards = [row["reward/mean"] for row in read(run.metrics) if "reward/mean" in row]

@@ -167,6 +167,9 @@ class Algorithm:
         """Whether an episode whose advantages are all 0 has no gradient, so that its rows need no forward pass."""
         return not (self.raw_credit or self.needs)
 
+    def meet(self, tokenizer: Any) -> None:
+        """Once, before anything is played: the policy's tokenizer. Raises ValueError for what cannot learn with it."""
+
     def choose(self, n: int) -> list[Task]:
         """The next n tasks to play: uniform, without repeats while there are enough."""
         return self.pool.draw(n)
