@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -110,12 +110,23 @@ class SyncGym:
         """How the expert plays a task; needs a server with `--expert`."""
         return self._wait(self._gym.demonstration(task))
 
-    def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        """The call's result; whatever interrupts the wait, such as Ctrl-C, cancels the call."""
+    def submit(self, use: Callable[[Gym], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Begin what `use` makes of the async client, on its loop: for whoever waits elsewhere, or not at all."""
+        return self._begun(use(self._gym))
+
+    def run(self, use: Callable[[Gym], Coroutine[Any, Any, T]]) -> T:
+        """The same, waited for."""
+        return self._wait(use(self._gym))
+
+    def _begun(self, call: Coroutine[Any, Any, T]) -> Future[T]:
         if self._loop.is_closed():
             call.close()
             raise GymUnreachable("this SyncGym is closed; make another one")
-        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        return asyncio.run_coroutine_threadsafe(call, self._loop)
+
+    def _wait(self, call: Coroutine[Any, Any, T]) -> T:
+        """The call's result; whatever interrupts the wait, such as Ctrl-C, cancels the call."""
+        future = self._begun(call)
         try:
             return future.result()
         except CancelledError:

@@ -8,26 +8,21 @@ bytes, of an answer only the results are counted, and every hundredth is decoded
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
-import os
-import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, cast
 
-from envserver.bench.apart import apart
-from envserver.bench.report import percentile
+from envserver.bench import meter
+from envserver.bench.frames import UPGRADE, framed, unframed
+from envserver.bench.meter import GOODBYE_S, Measured, Meter
 from envserver.schema import StepResult
 
-__all__ = ["Load", "Measured", "drive", "main"]
+__all__ = ["Load", "drive"]
 
 NUMBER = b"NUMBER"
 ACTION = b'{"text":"go to room 7 and look around"}'
 STEP = b'{"id":NUMBER,"verb":"step","session":"%b","body":{"index":NUMBER,"action":' + ACTION + b"}}"
-CHECK_EVERY = 100
-"""Answers of which one is decoded."""
-
 How = Literal["frame", "turns", "flight"]
 
 
@@ -47,29 +42,16 @@ class Load:
     core: int | None = None
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What came back."""
-
-    steps_s: float
-    """Steps a second."""
-    p50_ms: float
-    p99_ms: float
-    frame_errors: int
-    total: int
-    """Steps played in all, the unmeasured ones too."""
-
-
 class Player(asyncio.Protocol):
     """One connection: a frame out, its answer back, the next frame out."""
 
-    def __init__(self, load: Load, number: int, clock: Clock) -> None:
+    def __init__(self, load: Load, number: int, meter: Meter) -> None:
         self.names = [b"bench-%d-%d" % (number, place) for place in range(load.batch)]
         self.steps = [(STEP % name).split(NUMBER) for name in self.names]
         steps = [STEP % name for name in self.names]
         self.frame = (steps[0] if len(steps) == 1 else b"[%b]" % b",".join(steps)).split(NUMBER)
         self.how = load.how if load.batch > 1 else "frame"
-        self.clock = clock
+        self.meter = meter
         self.data = b""
         self.number = 0
         """Frames sent, or steps sent where each is a frame."""
@@ -111,7 +93,12 @@ class Player(asyncio.Protocol):
             number = int(payload[len(b'{"id":') : payload.index(b",")])
             place = number % len(self.names)
             ahead = len(self.names) if self.how == "flight" else 1
-        self.clock.count(time.perf_counter() - self.sent[place], payload, steps)
+        self.meter.count(
+            time.perf_counter() - self.sent[place],
+            payload.count(b'"ok":{"observation":') == steps,
+            lambda: _played(payload, steps),
+            steps,
+        )
         return self.frame_at(number + ahead)
 
     def data_received(self, data: bytes) -> None:
@@ -131,39 +118,15 @@ class Player(asyncio.Protocol):
                 reply, self.reply = self.reply, None
                 self.upgraded = True
                 reply.set_result(payload)
-            elif self.clock.going:
+            elif self.meter.going:
                 frames.append(self.took(payload))
         self.data = data
         if frames:
             self.transport.write(b"".join(frames))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.clock.going:
-            self.clock.errors += 1
-
-
-class Clock:
-    """Counts what comes back while the measured time runs."""
-
-    def __init__(self) -> None:
-        self.going = True
-        self.counting = False
-        self.frames = 0
-        self.total = 0
-        self.steps = 0
-        self.errors = 0
-        self.times_s: list[float] = []
-
-    def count(self, time_s: float, payload: bytes, steps: int) -> None:
-        self.frames += 1
-        if payload.count(b'"ok":{"observation":') != steps or (
-            self.frames % CHECK_EVERY == 0 and not _played(payload, steps)
-        ):
-            self.errors += 1
-        self.total += steps
-        if self.counting:
-            self.steps += steps
-            self.times_s.append(time_s)
+        if self.meter.going:
+            self.meter.errors += 1
 
 
 def _played(payload: bytes, steps: int) -> bool:
@@ -174,101 +137,37 @@ def _played(payload: bytes, steps: int) -> bool:
     return len(seen) == steps and all(len(one.text) == 785 and len(one.choices) == 20 for one in seen)
 
 
-def framed(payload: bytes, kind: int = 0x82) -> bytes:
-    """A client's frame, binary unless said; the mask is zero, which leaves the payload as it is."""
-    size = len(payload)
-    if size < 126:
-        head = bytes((kind, 0x80 | size))
-    elif size < 65536:
-        head = bytes((kind, 0xFE)) + size.to_bytes(2)
-    else:
-        head = bytes((kind, 0xFF)) + size.to_bytes(8)
-    return head + b"\0\0\0\0" + payload
-
-
-def unframed(data: bytes) -> tuple[bytes, bytes, bool]:
-    """A server frame's payload, what follows it, and whether all of it is there."""
-    if len(data) < 2:
-        return b"", data, False
-    size, start = data[1], 2
-    if size == 126:
-        size, start = int.from_bytes(data[2:4]), 4
-    elif size == 127:
-        size, start = int.from_bytes(data[2:10]), 10
-    end = start + size
-    if len(data) < start or len(data) < end:
-        return b"", data, False
-    return data[start:end], data[end:], True
-
-
-UPGRADE = (
-    b"GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-
-
 async def play(load: Load) -> Measured:
     """Connect, open, warm up, measure."""
-    loop, clock, gate = asyncio.get_running_loop(), Clock(), asyncio.Semaphore(32)
+    loop, counts = asyncio.get_running_loop(), Meter()
 
     async def ready(number: int) -> Player:
-        async with gate:
-            _, player = await loop.create_connection(lambda: Player(load, number, clock), "127.0.0.1", load.port)
-            head = await player.ask(UPGRADE)
-            if b" 101 " not in head.partition(b"\r\n")[0]:
-                raise ConnectionError(f"the server did not upgrade: {head[:80]!r}")
-            for name in player.names if load.opens else ():
-                task = {"env": "null", "key": "null/train/0"}
-                body = {"id": 0, "verb": "open", "body": {"task": task, "session": name.decode()}}
-                answer = await player.ask(framed(json.dumps(body).encode()))
-                if b'"ok"' not in answer[:40]:
-                    raise ConnectionError(f"a session did not open: {answer[:200]!r}")
-            return player
+        _, player = await loop.create_connection(lambda: Player(load, number, counts), "127.0.0.1", load.port)
+        head = await player.ask(UPGRADE)
+        if b" 101 " not in head.partition(b"\r\n")[0]:
+            raise ConnectionError(f"the server did not upgrade: {head[:80]!r}")
+        for name in player.names if load.opens else ():
+            task = {"env": "null", "key": "null/train/0"}
+            body = {"id": 0, "verb": "open", "body": {"task": task, "session": name.decode()}}
+            answer = await player.ask(framed(json.dumps(body).encode()))
+            if b'"ok"' not in answer[:40]:
+                raise ConnectionError(f"a session did not open: {answer[:200]!r}")
+        return player
 
-    players = await asyncio.gather(*(ready(number) for number in range(load.sessions // load.batch)))
-    gc.collect()
-    gc.disable()
-    for player in players:
-        player.play()
-    await asyncio.sleep(min(0.5, load.seconds / 3))
-    clock.counting, began = True, time.perf_counter()
-    await asyncio.sleep(load.seconds)
-    clock.counting, took_s = False, time.perf_counter() - began
-    await asyncio.sleep(0)
-    clock.going = False
-    for player in players:
+    def end(player: Player) -> None:
         if load.opens:
             closing = [b'{"id":0,"verb":"close","session":"%b"}' % name for name in player.names]
             player.transport.write(framed(b"[%b]" % b",".join(closing)))
-    await asyncio.sleep(0.2)
-    for player in players:
-        player.transport.close()
-    return Measured(
-        steps_s=clock.steps / took_s,
-        p50_ms=1000 * percentile(clock.times_s, 0.5),
-        p99_ms=1000 * percentile(clock.times_s, 0.99),
-        frame_errors=clock.errors,
-        total=clock.total,
-    )
+        loop.call_later(GOODBYE_S / 2, player.transport.close)
+
+    connections = range(load.sessions // load.batch)
+    return await counts.measure((ready(number) for number in connections), Player.play, end, load.seconds)
 
 
 def drive(load: Load) -> Measured:
     """Run a load in a process of its own. Raises RuntimeError where it fails or a step was refused."""
-    measured = Measured(**apart("envserver.bench.load", load, timeout_s=load.seconds + 120))
-    if measured.frame_errors:
-        raise RuntimeError(f"{measured.frame_errors} frames were refused or lost at {load.sessions} sessions")
-    return measured
-
-
-def main() -> None:
-    """One load, from stdin to stdout."""
-    import uvloop
-
-    load = Load(**json.load(sys.stdin))
-    if load.core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {load.core})
-    print(json.dumps(asdict(uvloop.run(play(load)))))
+    return meter.drive("envserver.bench.load", load, f"frames at {load.sessions} sessions")
 
 
 if __name__ == "__main__":
-    main()
+    meter.run(Load, play)

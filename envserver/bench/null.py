@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from envserver.bench.load import How, Load, Measured, drive
+from envserver.bench.load import How, Load, drive
+from envserver.bench.meter import Measured
 from envserver.bench.report import Table, cores, cpu_s, pin, ratio
 from envserver.launch import launch
 from envserver.schema import StepResult

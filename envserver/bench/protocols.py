@@ -1,22 +1,15 @@
-"""The null world over every wire, beside the native one on the same transport, and beside OpenEnv's own server."""
+"""The null world over every wire, beside the native one on the same transport, and beside the peers' own servers."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
-from envserver.bench.load import Measured
-from envserver.bench.report import Table, cores, cpu_s, pin, ratio
+from envserver.bench.meter import Measured
+from envserver.bench.peers import PEERS, installed, served
+from envserver.bench.report import Cell, Table, cores, cpu_s, pin, ratio
 from envserver.bench.wires import WIRES, Asked, drive
-from envserver.envs.null import SEEN
 from envserver.launch import launch
 
 __all__ = ["measure"]
@@ -29,19 +22,18 @@ NAMES = {
     "mcp": "MCP",
     "agentgym": "AgentGym",
     "nemo": "NeMo Gym",
+    "ors": "ORS",
 }
 """Our wires, each after the native one of its transport."""
 SESSIONS = (8, 64, 256)
-START_S = 120.0
 
 
 def measure(quick: bool) -> list[Table]:
-    """Single steps over each wire; and OpenEnv's server, where a virtual environment has it."""
+    """Single steps over each wire; and the peers' servers, where virtual environments have them."""
     repeats, seconds = (2, 0.5) if quick else (3, 1.2)
     levels = (64,) if quick else SESSIONS
     here = cores()
     client_core = here[-1] if len(here) > 1 else None
-    python = Path(os.environ.get("TURNHALLE_VENVS", ".venvs")) / "openenv" / "bin" / "python"
     # A session of a wire without a farewell ends with its lease.
     limits: dict[str, Any] = {
         "max_steps": 10**9,
@@ -49,14 +41,13 @@ def measure(quick: bool) -> list[Table]:
         "max_sessions": 1 << 16,
         "lease_s": 20.0,
     }
-    with (
-        launch(["null"], workers=1, **limits) as ours,
-        openenv(python) if python.exists() else nullcontext(None) as theirs,
-    ):
+    beside = [peer for peer in PEERS if installed(peer)]
+    with ExitStack() as stack:
+        ours = stack.enter_context(launch(["null"], workers=1, **limits))
         pids = dict.fromkeys(NAMES, ours.pid)
         ports = {wire: int(ours.url.rpartition(":")[2]) for wire in NAMES}
-        if theirs is not None:
-            ports["openenv_peer"], pids["openenv_peer"] = theirs
+        for peer in beside:
+            ports[f"{peer}_peer"], pids[f"{peer}_peer"] = stack.enter_context(served(peer))
         if client_core is not None:
             for pid in set(pids.values()):
                 pin(pid, here[0])
@@ -104,28 +95,32 @@ def measure(quick: bool) -> list[Table]:
             [row(wire, name, native[WIRES[wire].transport]) for wire, name in NAMES.items()],
         )
     ]
-    if theirs is not None:
-        rows = [
-            (
-                sessions,
-                median(speeds("openenv_peer", sessions)),
-                median(speeds("openenv", sessions)),
-                ratio(speeds("openenv", sessions), speeds("openenv_peer", sessions)),
-                *(median(cost for _, cost in found[wire, sessions]) for wire in ("openenv_peer", "openenv")),
-            )
-            for sessions in levels
-        ]
-        best = max(row[1] for row in rows)
+    rows: list[tuple[Cell, ...]] = [
+        (
+            PEERS[peer],
+            sessions,
+            median(speeds(f"{peer}_peer", sessions)),
+            median(speeds(peer, sessions)),
+            ratio(speeds(peer, sessions), speeds(f"{peer}_peer", sessions)),
+            max(median(speeds(f"{peer}_peer", at)) for at in levels),
+            *(median(cost for _, cost in found[wire, sessions]) for wire in (f"{peer}_peer", peer)),
+        )
+        for peer in beside
+        for sessions in levels
+    ]
+    if rows:
         tables.append(
             Table(
-                "Protocols: OpenEnv's own server",
-                f"The same frames, in the same run, to OpenEnv's server with the same world in it, under uvicorn with "
-                f"uvloop, one process, without compression. Its best is {best:,.0f} steps/s.",
+                "Protocols: their own servers",
+                "The same requests, in the same run, to each project's own server with the same world in it, one "
+                "process, under uvicorn with uvloop, without compression, access log or a line for each call.",
                 (
+                    "server",
                     "sessions",
                     "theirs, steps/s",
                     "ours, steps/s",
                     "ratio",
+                    "their best, steps/s",
                     "theirs, CPU µs a step",
                     "ours, CPU µs a step",
                 ),
@@ -133,31 +128,3 @@ def measure(quick: bool) -> list[Table]:
             )
         )
     return tables
-
-
-@contextmanager
-def openenv(python: Path) -> Iterator[tuple[int, int]]:
-    """OpenEnv's server: its port and its process id."""
-    with tempfile.TemporaryDirectory(prefix="openenv-") as directory, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        reply = Path(directory) / "reply"
-        reply.write_text(SEEN.model_dump_json())
-        script = Path(__file__).with_name("openenv_peer.py")
-        free.close()
-        environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        process = subprocess.Popen([python, script, str(port), reply], env=environ, cwd=directory)
-        try:
-            give_up = time.monotonic() + START_S
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    if process.poll() is not None or time.monotonic() > give_up:
-                        raise RuntimeError("OpenEnv's server did not start; its message is above") from None
-                    time.sleep(0.1)
-            yield port, process.pid
-        finally:
-            process.kill()
-            process.wait()

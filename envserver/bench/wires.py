@@ -7,21 +7,19 @@ session, requests spliced from bytes, answers counted and every hundredth decode
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
-import os
-import sys
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
-from envserver.bench.apart import apart
-from envserver.bench.load import CHECK_EVERY, UPGRADE, Measured, framed, unframed
-from envserver.bench.report import percentile
+from envserver.bench import meter
+from envserver.bench.frames import UPGRADE, framed, posted, unframed, unwrapped
+from envserver.bench.meter import Measured, Meter
 
-__all__ = ["WIRES", "Asked", "drive", "main"]
+__all__ = ["WIRES", "Asked", "drive", "play", "seen"]
 
 KEY = "null/train/0"
 COMMAND = "go to room 7 and look around"
@@ -55,6 +53,10 @@ class Wire(ABC):
     @abstractmethod
     def step(self, index: int) -> bytes:
         """A step's request."""
+
+    def decoded(self, payload: bytes) -> Any:
+        """The JSON of an answer."""
+        return json.loads(payload[payload.index(b"{") :])
 
     def text(self, answer: Any) -> str:
         """The observation's text in an answer."""
@@ -196,12 +198,25 @@ class AgentGym(Http):
 class Nemo(Http):
     """`POST /nemo/null/step`."""
 
+    root: ClassVar[str] = "/nemo/null"
+
     async def begin(self) -> None:
-        head, _ = await self.post("/nemo/null/reset", {"responses_create_params": {"input": []}, "index": 0})
+        head, _ = await self.post(f"{self.root}/reset", {"responses_create_params": {"input": []}, "index": 0})
         cookie = f"Cookie: {head['set-cookie'].partition(';')[0]}\r\n".encode()
-        item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": COMMAND}]}
-        body = json.dumps({"response": {"output": [item]}}).encode()
-        self.request = posted(b"/nemo/null/step", body, cookie)
+        content = [{"type": "output_text", "text": COMMAND, "annotations": []}]
+        item = {"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": content}
+        response = {
+            "id": "r",
+            "created_at": 0.0,
+            "model": "bench",
+            "object": "response",
+            "output": [item],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+        }
+        body = {"responses_create_params": {"input": []}, "response": response}
+        self.request = posted(f"{self.root}/step".encode(), json.dumps(body).encode(), cookie)
 
     def step(self, index: int) -> bytes:
         return self.request
@@ -210,8 +225,44 @@ class Nemo(Http):
         return str(answer["observation"]).partition("\nAccepted")[0]
 
 
+class NemoPeer(Nemo):
+    """NeMo Gym's own server."""
+
+    root = ""
+
+
+class Ors(Http):
+    """`POST /ors/null/call`, which is answered by a stream of events."""
+
+    root: ClassVar[str] = "/ors"
+
+    async def begin(self) -> None:
+        session = f"X-Session-ID: {uuid.uuid4()}\r\n"
+        await self.post(f"{self.root}/create", {"env_name": "null", "split": "train", "index": 0}, session)
+        body = b'{"name":"act","input":{"text":"%b"}}' % COMMAND.encode()
+        self.request = posted(f"{self.root}/null/call".encode(), body, session.encode())
+
+    def step(self, index: int) -> bytes:
+        return self.request
+
+    def decoded(self, payload: bytes) -> Any:
+        events = payload.replace(b"\r\n", b"\n").split(b"\n\n")
+        parts = [
+            event.partition(b"data: ")[2] for event in events if event.startswith((b"event: chunk", b"event: end"))
+        ]
+        return json.loads(b"".join(parts))
+
+    def text(self, answer: Any) -> str:
+        return str(answer["output"]["blocks"][0]["text"])
+
+
+class OrsPeer(Ors):
+    """ORS' own server."""
+
+    root = ""
+
+
 WIRES: dict[str, type[Wire]] = {
-    "nemo": Nemo,
     "native": NativeSocket,
     "openenv": OpenEnv,
     "openenv_peer": OpenEnvPeer,
@@ -219,22 +270,20 @@ WIRES: dict[str, type[Wire]] = {
     "openenv_http": OpenEnvHttp,
     "mcp": Mcp,
     "agentgym": AgentGym,
+    "nemo": Nemo,
+    "nemo_peer": NemoPeer,
+    "ors": Ors,
+    "ors_peer": OrsPeer,
 }
-
-
-def posted(path: bytes, body: bytes, headers: bytes = b"") -> bytes:
-    """An HTTP request."""
-    head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" % path
-    return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, headers, len(body), body)
 
 
 class Player(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, kind: type[Wire], clock: Clock) -> None:
+    def __init__(self, kind: type[Wire], meter: Meter) -> None:
         self.wire = kind(self.ask)
         self.socket = kind.transport == "WebSocket"
-        self.clock = clock
+        self.meter = meter
         self.data = b""
         self.index = 0
         self.sent = 0.0
@@ -271,102 +320,40 @@ class Player(asyncio.Protocol):
             reply.set_result(payload)
         elif not self.index:
             raise ConnectionError(f"an answer that nobody asked for: {payload[:200]!r}")
-        elif self.clock.going:
-            self.clock.count(time.perf_counter() - self.sent, payload, self.wire)
+        elif self.meter.going:
+            took_s = time.perf_counter() - self.sent
+            self.meter.count(took_s, self.wire.mark in payload, lambda: seen(payload, self.wire))
             self.play()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.clock.errors += self.clock.going
+        self.meter.errors += self.meter.going
         if self.reply is not None:
             self.reply.set_exception(exc or ConnectionError("the server hung up"))
             self.reply = None
 
 
-class Clock:
-    """Counts what comes back while the measured time runs."""
-
-    def __init__(self) -> None:
-        self.going = True
-        self.counting = False
-        self.total = self.steps = self.errors = 0
-        self.times_s: list[float] = []
-
-    def count(self, time_s: float, payload: bytes, wire: Wire) -> None:
-        """An answer to a step."""
-        self.total += 1
-        if wire.mark not in payload or (self.total % CHECK_EVERY == 0 and not seen(payload, wire)):
-            self.errors += 1
-        if self.counting:
-            self.steps += 1
-            self.times_s.append(time_s)
-
-
 def seen(payload: bytes, wire: Wire) -> bool:
     """Whether the whole observation came."""
-    return len(wire.text(json.loads(payload[payload.index(b"{") :]))) == 785
-
-
-def unwrapped(data: bytes) -> tuple[bytes, bytes, bool]:
-    """An HTTP answer, what follows it, and whether all of it is there."""
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        return b"", data, False
-    at = data[:end].lower().find(b"content-length: ")
-    size = int(data[at + 16 : end].partition(b"\r\n")[0]) if at >= 0 else 0
-    stop = end + 4 + size
-    return data[:stop], data[stop:], len(data) >= stop
+    return len(wire.text(wire.decoded(payload))) == 785
 
 
 async def play(asked: Asked) -> Measured:
     """Connect, open, warm up, measure."""
-    loop, clock, gate = asyncio.get_running_loop(), Clock(), asyncio.Semaphore(32)
-    kind = WIRES[asked.wire]
+    loop, counts, kind = asyncio.get_running_loop(), Meter(), WIRES[asked.wire]
 
     async def ready() -> Player:
-        async with gate:
-            _, player = await loop.create_connection(lambda: Player(kind, clock), "127.0.0.1", asked.port)
-            await player.wire.begin()
-            return player
+        _, player = await loop.create_connection(lambda: Player(kind, counts), "127.0.0.1", asked.port)
+        await player.wire.begin()
+        return player
 
-    players = await asyncio.gather(*(ready() for _ in range(asked.sessions)))
-    gc.collect()
-    gc.disable()
-    for player in players:
-        player.play()
-    await asyncio.sleep(min(0.5, asked.seconds / 3))
-    clock.counting, began = True, time.perf_counter()
-    await asyncio.sleep(asked.seconds)
-    clock.counting, took_s = False, time.perf_counter() - began
-    clock.going = False
-    for player in players:
-        player.transport.close()
-    await asyncio.sleep(0.2)
-    return Measured(
-        steps_s=clock.steps / took_s,
-        p50_ms=1000 * percentile(clock.times_s, 0.5),
-        p99_ms=1000 * percentile(clock.times_s, 0.99),
-        frame_errors=clock.errors,
-        total=clock.total,
-    )
+    sessions = (ready() for _ in range(asked.sessions))
+    return await counts.measure(sessions, Player.play, lambda player: player.transport.close(), asked.seconds)
 
 
 def drive(asked: Asked) -> Measured:
     """Run a load in a process of its own. Raises RuntimeError where it fails or a step was refused."""
-    measured = Measured(**apart("envserver.bench.wires", asked, timeout_s=asked.seconds + 120))
-    if measured.frame_errors:
-        raise RuntimeError(f"{measured.frame_errors} steps of {asked.wire} were refused or lost")
-    return measured
-
-
-def main() -> None:
-    """One load, from stdin to stdout."""
-    import uvloop
-
-    asked = Asked(**json.load(sys.stdin))
-    if asked.core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {asked.core})
-    print(json.dumps(asdict(uvloop.run(play(asked)))))
+    return meter.drive("envserver.bench.wires", asked, f"steps of {asked.wire}")
 
 
 if __name__ == "__main__":
-    main()
+    meter.run(Asked, play)

@@ -9,16 +9,16 @@ place in the metrics, and whoever has but a session's id makes another handle of
 from __future__ import annotations
 
 import asyncio
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
-from envserver.errors import BadRequest, GymFull, UnknownTask
+from envserver.choice import Choice
+from envserver.errors import BadRequest, GymFull
 from envserver.schema import Action, EnvCard, Opened, StepResult, Task, ToolSpec
 from envserver.session import Logged, logged
 
@@ -45,23 +45,6 @@ class Briefed(TypedDict):
 
 
 BRIEFED = TypeAdapter(Briefed)
-
-
-class Choice(BaseModel):
-    """Which task an adapter's client asks for; keys that are not here are the client's business."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
-
-    key: Annotated[str, Field(max_length=512)] | None = None
-    """Names the task itself."""
-    split: Annotated[str, Field(max_length=128)] | None = None
-    """Where the task is taken from; the environment's first split unless said."""
-    index: Annotated[int, Field(ge=0, lt=1 << 53, strict=True)] | None = None
-    """Its place in the split; without it the seed decides, modulo the split's size."""
-    seed: Annotated[int, Field(ge=0, lt=1 << 63, strict=True)] | None = None
-    """The same seed, the same episode; without it, and without `index`, any task of the split."""
-    options: dict[str, JsonValue] = {}
-    """Options of the environment, as in `Task.options`."""
 
 
 class Episode:
@@ -131,17 +114,12 @@ class Host:
     async def task(self, env: str, choice: Choice) -> Task:
         """The task that is asked for. Raises UnknownEnv or UnknownTask."""
         card = await self.card(env)
-        key = choice.key
-        if key is None:
-            split = choice.split if choice.split is not None else next(iter(card.splits))
-            total = from_json(await self.sessions.tasks(env, split, 0, 1, choice.options))["total"]
-            place = choice.index
-            if place is None:
-                place = random.randrange(total) if choice.seed is None else choice.seed % total
-            if place >= total:
-                raise UnknownTask(f"'{env}' has {total} tasks in '{split}'; the last index is {total - 1}")
-            key = from_json(await self.sessions.tasks(env, split, place, 1, choice.options))["keys"][0]
-        return Task(env=env, key=key, seed=choice.seed or 0, options=choice.options)
+
+        async def page(split: str, offset: int) -> tuple[list[str], int]:
+            found = from_json(await self.sessions.tasks(env, split, offset, 1, choice.options))
+            return found["keys"], found["total"]
+
+        return await choice.task(env, next(iter(card.splits)), page)
 
     async def open(self, task: Task, *, id: str | None = None, owner: str | None = None) -> tuple[Episode, Opened]:
         """A session at its first state; a given id makes a second call the same. Raises what Sessions.open does."""

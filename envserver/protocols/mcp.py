@@ -31,8 +31,9 @@ from envserver.protocols._mcp.rpc import (
     read,
     succeeded,
 )
-from envserver.protocols._mcp.tools import listed, offered, told
+from envserver.protocols._mcp.tools import listed, told
 from envserver.protocols.base import Choice, Episode, Host, Message, Protocol, Receive, Send
+from envserver.toolset import offered
 from envserver.verbs import sentence
 
 __all__ = ["Mcp"]

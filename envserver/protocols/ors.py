@@ -21,12 +21,14 @@ from starlette.responses import Response, StreamingResponse
 import envserver
 from envserver.errors import BadRequest, EpisodeOver, GymError, OutOfTurn, UnknownSession, UnknownTask
 from envserver.protocols._http import Refused, answer, body, json_response
+from envserver.protocols._listing import at, count, listed
 from envserver.protocols._mcp.bound import instructions
 from envserver.protocols._mcp.rpc import Refusal
-from envserver.protocols._mcp.tools import called, offered
+from envserver.protocols._mcp.tools import called
 from envserver.protocols.base import Choice, Episode, Host, Message, Protocol, Receive, Send
 from envserver.schema import Action, ToolSpec
 from envserver.session import logged
+from envserver.toolset import offered
 
 __all__ = ["Ors"]
 
@@ -35,7 +37,6 @@ KINDS = {"train": "train", "test": "test"}
 HEARTBEAT_S = 10.0
 """Silence in a stream after which a comment is sent; the SDK takes 30 s for the server's death."""
 CHUNK_CHARS = 4096
-MOST_LISTED = 10_000
 MOST_KEPT = 10_000
 """Deleted sessions that are told from those that never were; the oldest go first."""
 
@@ -118,14 +119,14 @@ class Ors(Protocol):
                 card = await self.host.card(self._env(request, env))
                 return json_response([{"name": name, "type": KINDS.get(name, "validation")} for name in card.splits])
             case "GET", "tools":
-                return json_response(_listed((await self.host.card(self._env(request, env))).tools))
+                return json_response(_specs((await self.host.card(self._env(request, env))).tools))
             case "POST", "tasks" | "num_tasks" | "task" | "task_range":
                 asked = Tasks.model_validate(await body(request))
                 return json_response(await self._tasks(self._env(request, env), verb, asked))
             case "GET", "task_tools":
                 episode = self._episode(request)
                 await episode.opened()
-                return json_response(_listed(episode.tools()))
+                return json_response(_specs(episode.tools()))
             case "GET", "prompt" | "messages":
                 blocks = [_block(instructions(await self._episode(request).opened()))]
                 messages = [{"role": "user", "blocks": blocks, "detail": None}]
@@ -180,18 +181,11 @@ class Ors(Protocol):
         return {"sid": id}
 
     async def _tasks(self, env: str, verb: str, asked: Tasks) -> dict[str, Any]:
-        _, total = await self.host.keys(env, asked.split, 0, 1)
         if verb == "num_tasks":
-            return {"num_tasks": total}
+            return {"num_tasks": await count(self.host, env, asked.split)}
         if verb == "task":
-            if not -total <= asked.index < total:
-                raise UnknownTask(f"Invalid index: '{env}' has {total} tasks in '{asked.split}'")
-            keys, _ = await self.host.keys(env, asked.split, asked.index % total, 1)
-            return {"task": {"key": keys[0]}, "env_name": env}
-        start, stop, _ = slice(asked.start, asked.stop).indices(total)
-        limit = min(max(stop - start, 0), MOST_LISTED)
-        keys = (await self.host.keys(env, asked.split, start, limit))[0] if limit else []
-        return {"tasks": [{"key": key} for key in keys], "env_name": env}
+            return {"task": await at(self.host, env, asked.split, asked.index), "env_name": env}
+        return {"tasks": await listed(self.host, env, asked.split, asked.start, asked.stop), "env_name": env}
 
     def _call(self, episode: Episode, asked: Call) -> Response:
         """The stream of a call: its task_id at once, its result when it is there."""
@@ -257,7 +251,7 @@ def _sid(request: Request) -> str:
     return sid
 
 
-def _listed(tools: list[ToolSpec]) -> dict[str, Any]:
+def _specs(tools: list[ToolSpec]) -> dict[str, Any]:
     specs = [
         {"name": tool.name, "description": tool.description, "input_schema": tool.parameters} for tool in offered(tools)
     ]

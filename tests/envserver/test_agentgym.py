@@ -161,4 +161,9 @@ async def test_a_full_gym_says_503_and_silent_episodes_give_their_slots_back(tmp
                     break
                 await asyncio.sleep(0.05)
             assert freed.status_code == 200
+            # Its lease began later than the one whose place is taken.
+            for _ in range(300):
+                if len((await http.get(f"{server.url}/v1/sessions")).json()) == 1:
+                    break
+                await asyncio.sleep(0.05)
             assert (await http.post("/step", json={"id": ids[0], "action": "wait"})).status_code == 404

@@ -5,7 +5,8 @@ from typing import get_args
 import pytest
 
 from envserver.bench import PARTS, USUAL, Report, Table
-from envserver.bench.load import How, Load, drive, framed, unframed
+from envserver.bench.frames import framed, unframed
+from envserver.bench.load import How, Load, drive
 from envserver.bench.null import floor
 from envserver.bench.report import percentile, ratio
 from envserver.launch import launch
@@ -26,7 +27,7 @@ def test_the_load_plays_the_server_and_its_floor(tmp_path):
 
 def test_a_refused_step_fails_the_bench(tmp_path):
     limited = launch(["null"], workers=1, max_steps=3, log=tmp_path / "log")
-    with limited as server, pytest.raises(RuntimeError, match="frames were refused"):
+    with limited as server, pytest.raises(RuntimeError, match="frames at 2 sessions were refused"):
         drive(Load(int(server.url.rpartition(":")[2]), sessions=2, seconds=0.3, opens=True))
     with pytest.raises(RuntimeError, match=r"envserver\.bench\.load failed"):
         drive(Load(9, sessions=1, seconds=0.1, opens=True))

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from envserver.bench.frames import unwrapped
 from envserver.bench.protocols import NAMES
-from envserver.bench.wires import WIRES, Asked, Wire, play, seen, unwrapped
+from envserver.bench.wires import WIRES, Asked, Wire, play, seen
 from envserver.launch import launch
 
 
@@ -39,3 +40,18 @@ def test_an_answer_is_whole_once_its_length_is_there():
     assert unwrapped(whole + b"rest") == (whole, b"rest", True)
     assert unwrapped(whole[:-1])[2] is False
     assert unwrapped(whole[:20])[2] is False
+
+
+def test_an_answer_in_chunks_is_whole_once_the_empty_one_is_there():
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    events = (
+        b"event: task_id\ndata: 0.id\n\n",
+        b'event: end\ndata: {"output":{"blocks":[{"text":"%b"}]}}\n\n' % (b"x" * 785),
+    )
+    chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
+    whole = head + b"".join(chunks) + b"0\r\n\r\n"
+    payload, rest, done = unwrapped(whole + b"rest")
+    assert (payload, rest, done) == (head + b"".join(events), b"rest", True)
+    for cut in (1, 2, 5, len(chunks[1]), len(chunks[1]) + 7, len(whole) - 10):
+        assert unwrapped(whole[:-cut]) == (b"", whole[:-cut], False)
+    assert seen(payload, WIRES["ors_peer"](lambda _: None))

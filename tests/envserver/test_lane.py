@@ -14,7 +14,7 @@ import uvicorn
 from websockets.asyncio.client import connect
 
 from envserver.app import create_app
-from envserver.bench.load import UPGRADE, framed, unframed
+from envserver.bench.frames import UPGRADE, framed, unframed
 from envserver.config import ServerConfig
 from envserver.lane import SHORT_BYTES, WEBSOCKET
 from envserver.launch import Launched

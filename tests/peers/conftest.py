@@ -37,15 +37,20 @@ def peer_python() -> Callable[[str], Path]:
 def peer(peer_python: Callable[[str], Path]) -> Run:
     """Runs `tests/peers/SCRIPT` in the virtual environment VENV; what it printed last, as JSON."""
 
-    def run(venv: str, script: str, *arguments: str) -> Any:
+    def run(venv: str, script: str, *arguments: str, needs: str | None = None, ours: bool = False) -> Any:
+        python = str(peer_python(venv))
+        # The peers know no package of ours, and import none; a trainer has our client beside it.
+        environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        environ |= {"PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"} if ours else {}
+        if needs and subprocess.run([python, "-c", f"import {needs}"], capture_output=True, check=False).returncode:
+            pytest.skip(f"{needs} is for another Python: make clean, then make test-peers PYTHON=python3.12")
         done = subprocess.run(
-            [str(peer_python(venv)), str(HERE / script), *arguments],
+            [python, str(HERE / script), *arguments],
             capture_output=True,
             text=True,
             timeout=200,
             check=False,
-            # The peers know no package of ours, and import none.
-            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+            env=environ,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])

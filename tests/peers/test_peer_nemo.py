@@ -1,7 +1,5 @@
 """NeMo Gym's agents, to which a world is a resources server."""
 
-import subprocess
-
 import httpx
 import pytest
 
@@ -10,11 +8,9 @@ from envserver.launch import launch
 pytestmark = pytest.mark.peers
 
 
-def test_both_of_its_agents_run_a_row_unmodified(peer, peer_python, tmp_path):
-    if subprocess.run([peer_python("nemo"), "-c", "import nemo_gym"], capture_output=True, check=False).returncode:
-        pytest.skip("nemo-gym is for Python 3.12 and later: make test-peers PYTHON=python3.12")
+def test_both_of_its_agents_run_a_row_unmodified(peer, tmp_path):
     with launch(["keydoor"], workers=1, log=tmp_path / "log") as server:
-        seen = peer("nemo", "nemo_agents.py", server.url)
+        seen = peer("nemo", "nemo_agents.py", server.url, needs="nemo_gym")
         assert httpx.get(f"{server.url}/v1/sessions").json() == [], "a session was not closed"
     gymnasium, simple = seen["gymnasium"], seen["simple"]
     assert gymnasium["said"][1].startswith("The lamp burns.")

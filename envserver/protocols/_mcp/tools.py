@@ -1,7 +1,7 @@
 """A world's tools as MCP has them, and a call's result.
 
-A world that is played by texts has one tool, `act`. What the model is shown is the observation, and what is accepted
-next; reward, flags and info are the client's and stand in the result's `_meta`, where a host does not show them.
+What the model is shown is the observation, and what is accepted next; reward, flags and info are the client's and stand
+in the result's `_meta`, where a host does not show them.
 """
 
 from __future__ import annotations
@@ -12,28 +12,14 @@ from typing import Any
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
+from envserver import toolset
 from envserver.protocols._mcp.rpc import INVALID_PARAMS, Refusal
-from envserver.schema import MAX_TEXT_CHARS, Action, ToolSpec
+from envserver.schema import Action, ToolSpec
 
-__all__ = ["ACT", "META", "called", "listed", "offered", "shown", "told"]
+__all__ = ["META", "called", "listed", "shown", "told"]
 
 META = "turnhalle/step"
 """Key in a result's `_meta`."""
-ACT = ToolSpec(
-    name="act",
-    description="Play one turn: a command in plain text, as the world's instructions say.",
-    parameters={
-        "type": "object",
-        "properties": {"text": {"type": "string", "description": "The command.", "maxLength": MAX_TEXT_CHARS}},
-        "required": ["text"],
-        "additionalProperties": False,
-    },
-)
-
-
-def offered(tools: Sequence[ToolSpec]) -> Sequence[ToolSpec]:
-    """What can be called in a world of these tools."""
-    return tools or (ACT,)
 
 
 def listed(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
@@ -42,23 +28,15 @@ def listed(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
 
 
 def called(params: dict[str, JsonValue], tools: Sequence[ToolSpec]) -> Action:
-    """The action of a `tools/call` in a world of these tools. Raises Refusal for a call that is none.
-
-    What the arguments should be is the world's to say, which answers wrong ones.
-    """
+    """The action of a `tools/call` in a world of these tools. Raises Refusal for a call that is none."""
     name, arguments = params.get("name"), params.get("arguments")
     arguments = {} if arguments is None else arguments
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise Refusal(INVALID_PARAMS, "tools/call needs a name, a text, and arguments, an object")
-    known = [tool.name for tool in offered(tools)]
-    if name not in known:
-        raise Refusal(INVALID_PARAMS, f"Unknown tool: {name[:128]}; there are: {', '.join(known)}")
-    if tools:
-        return Action(tool=name, arguments=arguments)
-    text = arguments.get("text")
-    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS or len(arguments) > 1:
-        raise Refusal(INVALID_PARAMS, f"act takes text alone, a text of at most {MAX_TEXT_CHARS} characters")
-    return Action(text=text)
+    try:
+        return toolset.called(name, arguments, tools)
+    except ValueError as error:
+        raise Refusal(INVALID_PARAMS, str(error)) from None
 
 
 def shown(result: bytes, index: int, *, data: bool = False) -> bytes:

@@ -10,9 +10,10 @@ from pydantic_core import to_json
 
 from envserver.errors import GymError, UnknownSession
 from envserver.protocols._mcp.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, Request, failed, read, succeeded
-from envserver.protocols._mcp.tools import called, listed, offered, shown
+from envserver.protocols._mcp.tools import called, listed, shown
 from envserver.protocols.base import Choice, Episode, Host
 from envserver.session import logged
+from envserver.toolset import offered
 from envserver.verbs import sentence
 
 __all__ = ["Mcp"]

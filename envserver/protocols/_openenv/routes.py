@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_json
 from starlette.responses import JSONResponse
 
 from envserver.errors import BadRequest, GymError, UnknownEnv
+from envserver.protocols._listing import at, count, listed
 from envserver.protocols._openenv.frames import (
     CommandAction,
     CommandObservation,
@@ -174,45 +175,28 @@ def create_app(host: Host) -> FastAPI:
         return [{"name": split, "type": KINDS.get(split, split)} for split in card.splits]
 
     @app.post("/{name}/num_tasks")
-    async def count(request: Request, name: str, body: TasksRequest) -> dict[str, int]:
+    async def number(request: Request, name: str, body: TasksRequest) -> dict[str, int]:
         """How many tasks a split has."""
-        _, total = await host.keys(_same(request, name), body.split, 0, 1)
-        return {"num_tasks": total}
+        return {"num_tasks": await count(host, _same(request, name), body.split)}
 
     @app.post("/{name}/tasks")
     async def tasks(request: Request, name: str, body: TasksRequest) -> dict[str, Any]:
         """The first 10,000 tasks of a split; what each is reset with."""
         env = _same(request, name)
-        keys, _ = await host.keys(env, body.split, 0, 10_000)
-        return {"tasks": [{"key": key} for key in keys], "env_name": env}
+        return {"tasks": await listed(host, env, body.split), "env_name": env}
 
     @app.post("/{name}/task")
     async def task(request: Request, name: str, body: TasksRequest) -> dict[str, Any]:
         """One task of a split, from its end where the index is negative."""
-        env = _same(request, name)
-        _, total = await host.keys(env, body.split, 0, 1)
-        place = body.index or 0
-        if not -total <= place < total:
-            raise BadIndex(f"'{env}' has {total} tasks in '{body.split}', none at {place}")
-        keys, _ = await host.keys(env, body.split, place % total, 1)
-        return {"task": {"key": keys[0]}}
+        return {"task": await at(host, _same(request, name), body.split, body.index or 0)}
 
     @app.post("/{name}/task_range")
     async def task_range(request: Request, name: str, body: TasksRequest) -> dict[str, Any]:
         """Tasks of a split as Python's slice has them, 10,000 at most."""
         env = _same(request, name)
-        _, total = await host.keys(env, body.split, 0, 1)
-        start, stop, _ = slice(body.start, body.stop).indices(total)
-        keys = (await host.keys(env, body.split, start, min(stop - start, 10_000)))[0] if stop > start else []
-        return {"tasks": [{"key": key} for key in keys], "env_name": env}
+        return {"tasks": await listed(host, env, body.split, body.start, body.stop), "env_name": env}
 
     return app
-
-
-class BadIndex(BadRequest):
-    """Raised for a task that is not in its split."""
-
-    status = 400
 
 
 def _same(request: Request, name: str) -> str:

@@ -21,7 +21,7 @@ from pydantic_core import from_json, to_json
 from envserver.errors import BadRequest, GymError, UnknownSession
 from envserver.lane import LANE, TEXT
 from envserver.protocols._mcp.rpc import Refusal
-from envserver.protocols._mcp.tools import offered, shown
+from envserver.protocols._mcp.tools import shown
 from envserver.protocols._openenv.frames import (
     BareFrame,
     CallToolAction,
@@ -42,6 +42,7 @@ from envserver.protocols._openenv.mcp import Mcp
 from envserver.protocols.base import Episode, Host
 from envserver.schema import MAX_TEXT_CHARS, ToolSpec
 from envserver.session import logged
+from envserver.toolset import offered
 
 __all__ = ["Talk"]
 

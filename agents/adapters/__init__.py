@@ -1,0 +1,1 @@
+"""Our worlds as the environments of other trainers, one trainer a file."""
