@@ -350,7 +350,11 @@ class Sessions:
         elif len(actions) >= self._max_steps or session.log_bytes >= self._limit_bytes:
             body = to_json({**from_json(body), "truncated": True, "success": False})
             self._end(session, "truncated")
-        session.results.append(body)
+        results = session.results
+        if body == results[-1]:
+            # A world that says the same again is remembered once: fresh memory costs more than the comparison.
+            body = results[-1]
+        results.append(body)
         if self.ledger is not None:
             self.ledger.stepped(session.id, action, body)
         return body

@@ -8,6 +8,7 @@ import re
 import uuid
 
 import httpx
+import psutil
 import pytest
 
 from envserver import Action, Task
@@ -328,3 +329,15 @@ async def test_a_briefing_that_fails_is_the_worlds_failure(gym: Gym, env: str) -
     with pytest.raises(WorldFailed, match="briefing raised ValueError: no words"):
         await gym.open(of(env, brief="raise"))
     assert (await gym.open(of(env))).opened.instructions == "Say a number."
+
+
+async def test_what_a_world_says_again_and_again_is_remembered_once() -> None:
+    with launch(["null"], workers=1) as server:
+        async with Gym(server.url) as gym:
+            worlds = [await gym.open(Task(env="null", key="null/train/0")) for _ in range(64)]
+            before_bytes = psutil.Process(server.pid).memory_info().rss
+            for _ in range(250):
+                await asyncio.gather(*[world.step("wait") for world in worlds])
+            # 16,000 results of 1.3 kB.
+            assert psutil.Process(server.pid).memory_info().rss - before_bytes < 8e6
+            assert (await gym.state(worlds[0].session)).index == 250
