@@ -109,29 +109,18 @@ class Play:
         what Gym.open does of what no other episode would be spared.
         """
         async with self._turn:
-            await self._leave()
-            self.result, self.steps, self.failure, self._rewards = None, 0, None, 0.0
-            task = await _task(gym, self.place.env, _choice(row, self.place.options))
-            try:
-                self.world = await gym.open(task)
-            except (WorldFailed, WorldSilent) as error:
-                self.failure = _sentence(error)
-                return None
-            self.result = self.world.result
-            return self.world.opened
+            return await self._begin(gym, row)
 
     async def call(self, name: str, arguments: dict[str, Any]) -> Answer:
         """Play a call of one tool."""
         async with self._turn:
-            if self.world is None:
-                return Answer(self.failure or OVER)
-            try:
-                action = called(name, arguments, self.world.opened.tools)
-            except ValidationError as error:
-                return Answer(f"The call cannot be read: {error.errors()[0]['msg']}.")
-            except ValueError as error:
-                return Answer(str(error))
-            return await self._step(self.world, action)
+            return await self._call(name, arguments)
+
+    async def first_call(self, gym: Gym, row: Mapping[str, Any], name: str, arguments: dict[str, Any]) -> Answer:
+        """Begin, and play a call before any that waits."""
+        async with self._turn:
+            await self._begin(gym, row)
+            return await self._call(name, arguments)
 
     async def step(self, action: Action) -> Answer:
         """Play an action."""
@@ -139,6 +128,34 @@ class Play:
             if self.world is None:
                 return Answer(self.failure or OVER)
             return await self._step(self.world, action)
+
+    async def end(self) -> None:
+        """Close the world; ending again is fine."""
+        async with self._turn:
+            await self._leave()
+
+    async def _begin(self, gym: Gym, row: Mapping[str, Any]) -> Opened | None:
+        await self._leave()
+        self.result, self.steps, self.failure, self._rewards = None, 0, None, 0.0
+        task = await _task(gym, self.place.env, _choice(row, self.place.options))
+        try:
+            self.world = await gym.open(task)
+        except (WorldFailed, WorldSilent) as error:
+            self.failure = _sentence(error)
+            return None
+        self.result = self.world.result
+        return self.world.opened
+
+    async def _call(self, name: str, arguments: dict[str, Any]) -> Answer:
+        if self.world is None:
+            return Answer(self.failure or OVER)
+        try:
+            action = called(name, arguments, self.world.opened.tools)
+        except ValidationError as error:
+            return Answer(f"The call cannot be read: {error.errors()[0]['msg']}.")
+        except ValueError as error:
+            return Answer(str(error))
+        return await self._step(self.world, action)
 
     async def _step(self, world: World, action: Action) -> Answer:
         try:
@@ -154,11 +171,6 @@ class Play:
         if self.result.over:
             await self._leave()
         return Answer(shown(self.result), self.result)
-
-    async def end(self) -> None:
-        """Close the world; ending again is fine."""
-        async with self._turn:
-            await self._leave()
 
     async def _leave(self) -> None:
         world, self.world = self.world, None

@@ -64,9 +64,9 @@ class WorldTool(BaseTool):  # type: ignore[misc]
         play = PLAYS.get(agent_data)
         if play is None:
             play = PLAYS[agent_data] = Play(place)
-            weakref.finalize(agent_data, place.submit, lambda _: play.end())
+            weakref.finalize(agent_data, place.submit, lambda _: play.end()).atexit = False
             # Calls of one message come at once, and wait in turn for what was asked before them.
-            await place.wait(lambda gym: play.begin(gym, row))
+            return _told(await place.wait(lambda gym: play.first_call(gym, row, self.name, parameters)))
         return _told(await place.wait(lambda _: play.call(self.name, parameters)))
 
     async def release(self, instance_id: str, **_: Any) -> None:

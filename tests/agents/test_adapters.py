@@ -53,6 +53,19 @@ def test_calls_at_once_are_played_in_order_and_the_world_is_let_go_at_the_end(gy
         assert gym.sessions() == []
 
 
+def test_the_call_that_begins_an_episode_is_its_first_whatever_waits(gym_url):
+    play = Play(Place(gym_url, "keydoor"))
+    first, *others = winning(ROOM)
+
+    async def all_at_once(gym):
+        begins = play.first_call(gym, ROOM, "act", {"text": first})
+        return await asyncio.gather(begins, *(play.call("act", {"text": text}) for text in others))
+
+    answers = play.place.run(all_at_once)
+    assert answers[-1].text == "The door opens: you are out."
+    assert play.reward == 1.0
+
+
 def test_what_is_no_call_reaches_no_world(gym_url):
     play, _ = begun(gym_url)
     for name, arguments, said in (

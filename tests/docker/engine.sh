@@ -3,7 +3,7 @@
 # registry: all of it from Debian's packages. Idempotent; needs root. Where an engine answers, that one is used.
 #
 #   engine.sh up       install what is missing, start dockerd, wait until it answers
-#   engine.sh images   local stand-ins for debian:bookworm-slim, python:3.11-slim and postgres:17 with pgvector
+#   engine.sh images   local stand-ins for debian:bookworm-slim, python:3.11-slim, postgres:17 with pgvector, and Prometheus
 #   engine.sh all      up + images                                    (default)
 #   engine.sh env      print the settings that make compose.yaml use the stand-ins, for .env
 #   engine.sh status   what runs, what is there
@@ -244,12 +244,27 @@ D
   say "turnhalle/postgres:$v built ($(docker image inspect -f '{{.Size}}' "turnhalle/postgres:$v") bytes)"
 }
 
+prometheus_image() {  # prom/prometheus, as far as compose.yaml goes: its paths, its user
+  local s img=turnhalle/prometheus:2; s=$(suite)
+  has_image "$img" && { say "$img is there"; return; }
+  docker build -q -t "$img" - >/dev/null <<D
+FROM debian:$s-slim
+RUN apt-get update && apt-get install -y --no-install-recommends prometheus && rm -rf /var/lib/apt/lists/* && \
+    install -d -o nobody -g nogroup /prometheus
+WORKDIR /prometheus
+USER nobody
+ENTRYPOINT ["/usr/bin/prometheus"]
+D
+  say "$img built ($(docker image inspect -f '{{.Size}}' "$img") bytes)"
+}
+
 # An engine that others started has its own way to images.
 ours() { [ -s "$PIDFILE" ] && kill -0 "$(cat "$PIDFILE")" 2>/dev/null; }
-images() { answers || die "no engine: run '$0 up' first"; base_image; python_image; postgres_image; }
+images() { answers || die "no engine: run '$0 up' first"; base_image; python_image; postgres_image; prometheus_image; }
 
 env_() {
   if docker image inspect turnhalle/postgres:17 >/dev/null 2>&1; then echo "POSTGRES_IMAGE=turnhalle/postgres:17"; fi
+  if docker image inspect turnhalle/prometheus:2 >/dev/null 2>&1; then echo "PROMETHEUS_IMAGE=turnhalle/prometheus:2"; fi
   local w; w=$(python3 -m pip config get global.find-links 2>/dev/null || true)
   if [ -d "$w" ]; then echo "WHEELS=$w"; fi
 }

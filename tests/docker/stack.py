@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Stack", "why_not"]
+__all__ = ["Stack", "free_port", "until", "why_not"]
 
 ROOT = Path(__file__).parents[2]
 ENGINE = Path(__file__).with_name("engine.sh")
@@ -34,7 +34,7 @@ class Stack:
     def __init__(self, directory: Path, **settings: str) -> None:
         """Writes the project's settings into `directory`; starts nothing."""
         stand_ins = subprocess.run([ENGINE, "env"], capture_output=True, text=True, check=True).stdout
-        ports = {name: str(_free_port()) for name in ("ENVSERVER_PORT", "MEMORY_PORT", "PROMETHEUS_PORT")}
+        ports = {name: str(free_port()) for name in ("ENVSERVER_PORT", "MEMORY_PORT", "PROMETHEUS_PORT")}
         self.env_file = directory / "env"
         lines = [*stand_ins.split(), *(f"{name}={value}" for name, value in (ports | settings).items())]
         self.env_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -90,6 +90,7 @@ def until(holds: Callable[[], bool], patience_s: float = 120) -> None:
         time.sleep(0.25)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
