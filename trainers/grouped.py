@@ -15,8 +15,9 @@ from torch import Tensor
 
 from trainers.algorithms.base import Algorithm, Forward, Metrics, episode_sums, log_ratios
 from trainers.batch import Batch
+from trainers.sums import bounded
 
-__all__ = ["Grouped", "Rivals"]
+__all__ = ["Grouped", "Rivals", "rivals", "to_reference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,13 @@ class Grouped(Algorithm):
         rest, metrics = self.regularised(torch.zeros_like(log_ratio_BL), forward, batch, metrics)
         metrics["loss/policy"] = float((total + rest).detach())
         return total + rest, metrics
+
+
+def to_reference(forward: Forward, batch: Batch, name: str) -> Tensor:
+    """(B, L): a token's log-ratio to the reference, 0 where mask is False. Raises ValueError where there is none."""
+    if forward.reference_BL is None:
+        raise ValueError(f"{name} learns from a forward pass that has the reference's log-probabilities")
+    return bounded((forward.logp_BL - forward.reference_BL).masked_fill(~batch.mask_BL, 0.0))
 
 
 def rivals(log_ratio_BL: Tensor, group: Batch) -> Rivals:

@@ -26,21 +26,37 @@ def learn(parts: Parts, groups: Sequence[Group]) -> tuple[list[list[list[float]]
 
     Runs in a thread; nobody samples meanwhile.
     """
-    algorithm = parts.algorithm
+    algorithm, new = parts.algorithm, len(groups)
+    old = algorithm.again(groups)
+    groups = [*groups, *(old if parts.skills is None else parts.skills.data.query(old))]
     advantages = algorithm.advantages(groups)
     found = [*rows(groups, advantages), *shown_rows(groups)]
     flat, metrics = learn_rows(
-        algorithm, parts.learner, found, micro_tokens=parts.config.learner.micro_tokens, rng=parts.rng("learn")
+        algorithm,
+        parts.learner,
+        found,
+        micro_tokens=parts.config.learner.micro_tokens,
+        rng=parts.rng("learn"),
+        probed=[row for row in found if row.group < new and not row.shown],
     )
-    return credited(groups, flat) if algorithm.raw_credit else advantages, metrics
+    return (credited(groups, flat) if algorithm.raw_credit else advantages)[:new], metrics
 
 
 def learn_rows(
-    algorithm: Algorithm, learner: Learner, found: Sequence[Row], *, micro_tokens: int, rng: random.Random
+    algorithm: Algorithm,
+    learner: Learner,
+    found: Sequence[Row],
+    *,
+    micro_tokens: int,
+    rng: random.Random,
+    probed: Sequence[Row] | None = None,
 ) -> tuple[list[Batch], Metrics]:
-    """The batches of these rows as `prepare` gave them, and what the probe and the updates report."""
+    """The batches of these rows as `prepare` gave them, and what the probe and the updates report.
+
+    `probed` are those that the policy as it is has sampled; none: all.
+    """
     metrics: Metrics = {"rows/count": len(found), "rows/zero": sum(is_zero([row]) for row in found)}
-    metrics |= probe(learner, [row for row in found if not row.shown], micro_tokens, rng)
+    metrics |= probe(learner, found if probed is None else probed, micro_tokens, rng)
     cut = minibatches(found, algorithm, count=algorithm.config.minibatches, micro_tokens=micro_tokens, rng=rng)
     flat = algorithm.prepare(learner, [batch for part in cut for batch in part]) if cut else []
     if algorithm.config.correction is not None:
@@ -48,7 +64,7 @@ def learn_rows(
     prepared = iter(flat)
     cut = [[next(prepared) for _ in part] for part in cut]
     updates: list[Metrics] = []
-    for _ in range(algorithm.config.epochs):
+    for _ in range(algorithm.passes):
         rng.shuffle(cut)
         updates += [algorithm.update(learner, part) for part in cut]
     for name in {name for update in updates for name in update}:

@@ -24,15 +24,19 @@ def algorithm(kind: type[Algorithm], **settings: Any) -> Any:
     return kind(kind.Config(**settings), TaskPool("keydoor", [TASK.key]))
 
 
-def episode(rewards: Sequence[float], *, tokens: int = 1, stop: StopReason = StopReason.DONE) -> Episode:
-    """An episode of one turn a reward, of `tokens` sampled ids each; every prompt continues the turn before."""
+def episode(
+    rewards: Sequence[float], *, tokens: int = 1, stop: StopReason = StopReason.DONE, solved: bool | None = None
+) -> Episode:
+    """An episode of one turn a reward, of `tokens` sampled ids each; every prompt continues the turn before. `solved`
+    is what the last result says."""
     turns: list[Turn] = []
     ids: list[int] = []
-    for reward in rewards:
+    for number, reward in enumerate(rewards, 1):
         prompt_ids = [*ids, 1]
         sample = Sample(ids=[2] * tokens, logprobs=[-1.0] * tokens, stop="stop", temperature=1.0, version=0)
         ids = prompt_ids + sample.ids
-        result = StepResult(observation=Observation(text="."), reward=reward)
+        ended = {"success": solved, "terminated": True} if solved is not None and number == len(rewards) else {}
+        result = StepResult(observation=Observation(text="."), reward=reward, **ended)
         turns.append(Turn(Prompt([]), Move(prompt_ids, sample, "go"), Reply(Action(text="go")), result))
     return Episode(TASK, turns, stop)
 

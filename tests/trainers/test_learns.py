@@ -37,6 +37,7 @@ NEAR = {
     "cispo",
     "copg",
     "dr_grpo",
+    "dypo",
     "entropy_tokens",
     "gppo",
     "gspo",
@@ -45,6 +46,7 @@ NEAR = {
     "pacs",
     "real",
     "reinforce_pp",
+    "remix",
     "rloo",
     "vopd",
 }
@@ -112,6 +114,7 @@ async def test_it_learns(name: str, warmed: Path, gym_url: str, tmp_path: Path) 
             steps=STEPS,
             model={"path": str(warmed)},
             learner={"lr": 1.2e-3, "critic_lr": 2e-3},
+            **({"sampling": {"tasks_per_step": 2, "group_size": 24}} if name == "remix" else {}),
             algorithm={"name": name, **own},
         )
     )

@@ -7,7 +7,6 @@ import pytest
 import torch
 from by_hand import algorithm, batch, distribution, episode, group_of, policy, row
 
-from agents.types import StopReason
 from trainers.algorithms.base import Forward
 from trainers.algorithms.otr import Otr
 
@@ -89,12 +88,12 @@ def test_what_was_only_played_is_neither_learned_from_nor_counted():
 
 
 def test_the_policys_own_wins_can_be_the_truth():
-    won, lost = episode([0.0, 1.0]), episode([0.0], stop=StopReason.MAX_TURNS)
+    won, lost = episode([0.0, 1.0], solved=True), episode([1.0], solved=False)
     groups = [group_of(won, lost)]
     assert algorithm(Otr).advantages(groups) == [[[0.0, 0.0], [0.0]]]
     assert algorithm(Otr).asks(groups[0])
     own = algorithm(Otr, truth="won")
-    assert own.advantages(groups) == [[[float(won.success)] * 2, [0.0]]]
+    assert own.advantages(groups) == [[[1.0, 1.0], [0.0]]]
     assert not own.asks(groups[0])
 
 

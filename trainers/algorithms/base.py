@@ -41,6 +41,7 @@ __all__ = [
     "Need",
     "alike",
     "episode_sums",
+    "k3",
     "log_ratios",
     "masked_mean",
 ]
@@ -197,6 +198,15 @@ class Algorithm:
         """Whether a finished group is trained on."""
         return True
 
+    @property
+    def passes(self) -> int:
+        """Over the episodes of the step under way."""
+        return self.config.epochs
+
+    def again(self, groups: Sequence[Group]) -> list[Group]:
+        """Groups of earlier steps that are learned from once more beside these. Asked once a step, before all else."""
+        return []
+
     def asks(self, group: Group) -> bool:
         """Whether the expert is to show the task of a group that is about to be learned from."""
         return False
@@ -223,7 +233,7 @@ class Algorithm:
     def remembered(self, learner: Learner, batches: Sequence[Batch]) -> list[Batch]:
         """The same batches with `before_BL` where more than one update is to come; a single one finds these
         log-probabilities in its own forward pass."""
-        if self.config.minibatches * self.config.epochs == 1:
+        if self.config.minibatches * self.passes == 1:
             return list(batches)
         with torch.no_grad():
             return [
@@ -264,8 +274,7 @@ class Algorithm:
     def regularised(self, loss_BL: Tensor, forward: Forward, batch: Batch, metrics: Metrics) -> tuple[Tensor, Metrics]:
         """Adds KL and entropy terms to a per-token loss and aggregates it to a scalar."""
         if self.config.kl and forward.reference_BL is not None:
-            gap_BL = bounded((forward.reference_BL - forward.logp_BL).masked_fill(~batch.mask_BL, 0.0))
-            kl_BL = gap_BL.exp() - gap_BL - 1  # k3, Schulman 2020: unbiased, never negative
+            kl_BL = k3(forward.reference_BL, forward.logp_BL, batch)
             loss_BL = loss_BL + self.config.kl * kl_BL
             metrics["policy/kl_reference_nats"] = masked_mean(kl_BL.detach(), batch.mask_BL)
         if self.config.entropy and forward.entropy_BL is not None:
@@ -314,6 +323,12 @@ class Algorithm:
 def alike(returns: Sequence[float]) -> bool:
     """Whether there is nothing to compare: fewer than two returns, or all equal but for rounding."""
     return len(returns) < 2 or max(returns) - min(returns) < 1e-9
+
+
+def k3(other_BL: Tensor, logp_BL: Tensor, batch: Batch) -> Tensor:
+    """(B, L): Schulman's estimate of KL(policy || other) at each sampled token: unbiased on policy, never negative."""
+    gap_BL = bounded((other_BL - logp_BL).masked_fill(~batch.mask_BL, 0.0))
+    return gap_BL.exp() - gap_BL - 1
 
 
 def log_ratios(forward: Forward, batch: Batch) -> Tensor:

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from trainers.algorithms.base import AlgorithmConfig, Forward, Need
 from trainers.batch import Batch
-from trainers.grouped import Grouped, Rivals
-from trainers.sums import bounded
+from trainers.grouped import Grouped, Rivals, to_reference
 
 __all__ = ["Copg"]
 
@@ -53,10 +52,8 @@ class Copg(Grouped):
         return super().needs | {"reference"}
 
     def log_ratio(self, forward: Forward, batch: Batch) -> Tensor:
-        """(B, L): a token's log-ratio to the reference. Raises ValueError where there is none."""
-        if forward.reference_BL is None:
-            raise ValueError("copg learns from a forward pass that has the reference's log-probabilities")
-        return bounded((forward.logp_BL - forward.reference_BL).masked_fill(~batch.mask_BL, 0.0))
+        """(B, L): a token's log-ratio to the reference."""
+        return to_reference(forward, batch, self.config.name)
 
     def compared(self, group: Rivals) -> Tensor:
         """Scalar: the mean over the pairs; 0 where there are none."""
