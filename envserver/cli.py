@@ -258,21 +258,23 @@ def check(
 
 @app.command()
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="Less than a minute, and rougher.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A few minutes, and rougher.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="One part; may be repeated.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure the server beside its peers in one run; ratios, medians over alternated repeats."""
-    from envserver.bench import PARTS, USUAL, run
+    from envserver.bench import PARTS, USUAL, Report, machine, run
 
     unknown = [part for part in only or () if part not in PARTS]
     if unknown:
         raise Misuse(f"no part of the bench is named '{unknown[0]}'; there are: {', '.join(PARTS)}")
-    report = run(tuple(only or USUAL), quick=quick)
+    tables = run(tuple(only or USUAL), quick=quick)
     if as_json:
-        print_json(report.as_json())
-    else:
-        print(report.as_markdown())
+        print_json(Report(list(tables)).as_json())
+        return
+    print(f"Measured on {machine()}.")
+    for table in tables:
+        print(f"\n{table.as_markdown()}", flush=True)
 
 
 def _name(env: str) -> str:

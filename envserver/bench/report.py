@@ -12,7 +12,7 @@ from statistics import median
 
 import psutil
 
-__all__ = ["Report", "Table", "cores", "cpu_s", "percentile", "pin", "ratio", "resident_bytes"]
+__all__ = ["Report", "Table", "cores", "cpu_s", "machine", "percentile", "pin", "ratio", "resident_bytes"]
 
 Cell = str | int | float | None
 
@@ -27,6 +27,13 @@ class Table:
     head: tuple[str, ...]
     rows: Sequence[tuple[Cell, ...]]
 
+    def as_markdown(self) -> str:
+        """What docs/benchmarks.md holds."""
+        out = [f"### {self.title}", "", self.note, ""]
+        out += ["| " + " | ".join(self.head) + " |", "|" + "---|" * len(self.head)]
+        out += ["| " + " | ".join(_shown(cell) for cell in row) + " |" for row in self.rows]
+        return "\n".join(out)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -37,16 +44,6 @@ class Report:
     def as_json(self) -> dict[str, object]:
         """The machine and every table."""
         return {"machine": machine(), "tables": [asdict(table) for table in self.tables]}
-
-    def as_markdown(self) -> str:
-        """What docs/benchmarks.md holds."""
-        out = [f"Measured on {machine()}.", ""]
-        for table in self.tables:
-            out += [f"### {table.title}", "", table.note, ""]
-            out += ["| " + " | ".join(table.head) + " |", "|" + "---|" * len(table.head)]
-            out += ["| " + " | ".join(_shown(cell) for cell in row) + " |" for row in table.rows]
-            out.append("")
-        return "\n".join(out).rstrip()
 
 
 def machine() -> str:
