@@ -19,8 +19,19 @@ from uuid import uuid4
 
 from agents.contexts.base import Context
 from agents.formats.base import Format
+from agents.places import Places
 from agents.policies.base import Policy
-from agents.types import ContextFull, Episode, History, Reply, Resigned, StopReason, SummariesSpent, Turn
+from agents.types import (
+    ContextFull,
+    Episode,
+    History,
+    Outdated,
+    Reply,
+    Resigned,
+    StopReason,
+    SummariesSpent,
+    Turn,
+)
 from envserver.errors import BadRequest, Forbidden, GymError, Unauthorized, UnknownEnv, UnknownTask
 from envserver.schema import Task
 
@@ -87,23 +98,30 @@ async def collect(
     *,
     group_size: int,
     max_turns: int,
-    concurrency: int,
+    concurrency: int | Places,
+    rank: int = 0,
     seed: int | None = None,
     on_episode: Callable[[Task, Episode], Awaitable[None] | None] | None = None,
 ) -> list[list[Episode]]:
     """Play `group_size` episodes of each task, at most `concurrency` at once: [N][G], in the order of `tasks`.
 
-    `on_episode` is called as each episode ends. `seed` gives each episode its own seed; None draws freely. Raises what
-    `play` raises, after every other episode was cancelled and its world closed.
+    `concurrency` may be places that are shared with other calls: those of a lower `rank` go first. `on_episode` is
+    called as each episode ends. `seed` gives each episode its own seed; None draws freely. An episode that is Outdated
+    is played anew. Raises what `play` raises, after every other episode was cancelled and its world closed.
     """
-    if group_size < 1 or concurrency < 1:
-        raise ValueError(f"group_size {group_size} and concurrency {concurrency} must both be at least 1")
-    places = asyncio.Semaphore(concurrency)
+    if group_size < 1:
+        raise ValueError(f"group_size is {group_size}; a group has at least one episode")
+    places = concurrency if isinstance(concurrency, Places) else Places(concurrency)
 
     async def one(n: int, g: int) -> Episode:
-        async with places:
-            episode_seed = None if seed is None else Random(f"{seed}/{n}/{g}").getrandbits(63)
-            episode = await play(tasks[n], gym, policy, format, context, max_turns=max_turns, seed=episode_seed)
+        episode_seed = None if seed is None else Random(f"{seed}/{n}/{g}").getrandbits(63)
+        async with places.take(rank):
+            while True:
+                try:
+                    episode = await play(tasks[n], gym, policy, format, context, max_turns=max_turns, seed=episode_seed)
+                except Outdated:
+                    continue
+                break
         if on_episode is not None:
             told = on_episode(tasks[n], episode)
             if inspect.isawaitable(told):

@@ -18,6 +18,7 @@ __all__ = [
     "History",
     "Message",
     "Move",
+    "Outdated",
     "Prompt",
     "Reply",
     "Resigned",
@@ -32,6 +33,11 @@ __all__ = [
 class ContextFull(ValueError):
     """Raised where a prompt does not fit: the model's context, or the working context; the episode stops with
     MAX_TOKENS."""
+
+
+class Outdated(Exception):
+    """Raised by a policy that wants an episode drawn from one version of the weights, where they have changed; the
+    episode is played anew."""
 
 
 class Resigned(Exception):

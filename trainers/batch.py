@@ -32,6 +32,8 @@ class Row:
     """Of the distribution the ids were sampled from."""
     shown: bool = False
     """Whether an expert said it, and not the policy."""
+    versions: Sequence[int] = ()
+    """Of the weights that drew each turn of the episode; empty where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,12 @@ class SamplingConfig(_Section):
     """G: episodes of a task."""
     concurrency: int = Field(64, ge=1)
     """Episodes in play at once."""
+    staleness: int = Field(0, ge=0)
+    """k: play goes on while the learner learns, up to so many steps ahead of it, and no sample is learned from by
+    weights that are more than k updates newer than its own. 0: play and learning take turns."""
+    partial: Literal["continue", "drop"] = "continue"
+    """Of episodes under way when weights change: go on under the new ones, every turn with the version that drew it;
+    or begin anew, so that every episode is of one version."""
 
 
 class EvalConfig(_Section):
@@ -373,6 +379,19 @@ class RunConfig(_Section):
             raise ValueError(
                 "skills.every writes skills that nobody is shown; give context.name=recall context.skills=6"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _ahead_of_what_stands_still(self) -> RunConfig:
+        if not self.sampling.staleness:
+            return self
+        for said, why in (
+            (self.engine.deterministic, "engine.deterministic promises the same run twice, but the clock decides"),
+            (self.memory.every, "memory.every changes notes between steps, but there is no between"),
+            (self.skills.every, "skills.every changes skills between steps, but there is no between"),
+        ):
+            if said:
+                raise ValueError(f"{why} where play runs ahead of learning; set sampling.staleness=0")
         return self
 
     @property

@@ -1,7 +1,8 @@
 """What a step learns from its groups: advantages, rows, minibatches, updates, and a look at the policy before them.
 
 Rule: trainer and sampler are compared on the very rows that are learned from, before the first update of the step;
-there any difference is an error of the machinery, and not yet of the policy.
+there any difference is an error of the machinery, and not yet of the policy. What older weights drew is left out of
+that: there the policy differs too, and by how much is a number of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import random
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from trainers.algorithms.base import Algorithm, Group, Metrics
 from trainers.batch import Batch, Row, collate
@@ -24,7 +26,7 @@ __all__ = ["learn", "learn_rows"]
 def learn(parts: Parts, groups: Sequence[Group]) -> tuple[list[list[list[float]]], Metrics]:
     """[N][G][T] advantages as they were learned from, and what the updates report.
 
-    Runs in a thread; nobody samples meanwhile.
+    Runs in a thread; where play runs ahead, the sampler has weights of its own.
     """
     algorithm, new = parts.algorithm, len(groups)
     old = algorithm.again(groups)
@@ -75,16 +77,33 @@ def learn_rows(
 
 
 def probe(learner: Learner, found: Sequence[Row], micro_tokens: int, rng: random.Random) -> Metrics:
-    """Entropy, and how far trainer and sampler disagree, on one batch of random rows before anything is updated."""
+    """Entropy, and how far trainer and sampler disagree, on one batch of random rows before anything is updated.
+
+    Ours: the effective sample size of the rows, by their weights policy to sampler.
+    """
     if not found:
         return {}
-    batch = collate(rng.choice(packed([[row] for row in found], micro_tokens)))
+    chosen = rng.choice(packed([[row] for row in found], micro_tokens))
+    batch = collate(chosen)
     with torch.no_grad():
         forward = learner.forward(batch, frozenset({"entropy"}))
     assert forward.entropy_BL is not None
-    gap = (forward.logp_BL - batch.behaviour_BL).abs()[batch.mask_BL]
-    return {
+    gap_BL = (forward.logp_BL - batch.behaviour_BL).masked_fill(~batch.mask_BL, 0.0)
+    metrics = {
         "policy/entropy_nats": float(forward.entropy_BL[batch.mask_BL].mean()),
-        "policy/mismatch_mean_nats": float(gap.mean()),
-        "policy/mismatch_max_nats": float(gap.max()),
+        "policy/drift_nats": float(gap_BL[batch.mask_BL].abs().mean()),
+        "policy/rows_ess": float(torch.softmax(gap_BL.sum(1).double(), 0).square().sum().reciprocal()) / len(chosen),
     }
+    gap = gap_BL[batch.mask_BL & drawn_now(chosen, batch, learner.version)].abs()
+    if len(gap):
+        metrics |= {"policy/mismatch_mean_nats": float(gap.mean()), "policy/mismatch_max_nats": float(gap.max())}
+    return metrics
+
+
+def drawn_now(rows: Sequence[Row], batch: Batch, version: int) -> Tensor:
+    """(B, L) bool: where an id was drawn from the weights of this version; everywhere in a row of unknown versions."""
+    now_BL = torch.ones_like(batch.mask_BL)
+    for b, row in enumerate(rows):
+        old = [turn for turn, drew in enumerate(row.versions) if drew != version]
+        now_BL[b] = ~torch.isin(batch.turn_BL[b], torch.tensor(old, dtype=torch.int64))
+    return now_BL

@@ -102,7 +102,7 @@ class Learner:
         if "reference" in needs:
             if not self._reference:
                 raise ValueError("the loss needs a reference policy, but this learner keeps none")
-            with torch.no_grad():
+            with torch.no_grad(), self._lock:  # its weights are in the module's place, where others sample
                 reference_BL = self._read(here, self._reference).logp_BL.to(home)
         if "value" in needs:
             if self.critic is None:

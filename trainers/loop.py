@@ -1,4 +1,5 @@
-"""The loop: choose, collect, shape, admit, evolve, advantages, rows, update, load, remember; evaluate, write it down.
+"""The loop: choose, collect, shape, admit (`ahead`), evolve, advantages, rows, update, load, remember; evaluate, write
+it down.
 
 Rule: whatever ends it, the run can go on. What a step changes (weights, task pool, books) becomes true at one moment,
 and a checkpoint holds only whole steps; SIGKILL loses what came after the last one, Ctrl-C and errors only the step
@@ -15,6 +16,7 @@ from contextlib import nullcontext
 
 from agents.types import Episode
 from envserver.schema import Task
+from trainers.ahead import Ahead
 from trainers.algorithms.base import Group, Metrics
 from trainers.config import RunConfig
 from trainers.display import Display
@@ -25,7 +27,6 @@ from trainers.plot import draw
 from trainers.run import Run
 from trainers.sft import sft
 from trainers.shown import show
-from trainers.tally import Tally
 from trainers.teacher import demonstrations
 from trainers.unbroken import unbroken
 
@@ -52,8 +53,9 @@ async def train(
             try:
                 if not parts.begun:
                     await begin(parts)
-                while parts.step < config.steps:
-                    await one_step(parts)
+                async with Ahead(parts) as ahead:
+                    while parts.step < config.steps:
+                        await one_step(parts, ahead)
             except (Exception, asyncio.CancelledError):
                 await unbroken(leave(parts))
                 raise
@@ -105,60 +107,20 @@ async def warm_up(parts: Parts, shown: Sequence[Episode]) -> Metrics:
     return found
 
 
-async def one_step(parts: Parts) -> None:
+async def one_step(parts: Parts, ahead: Ahead) -> None:
     """Play, learn, and write it down."""
     started = time.monotonic()
-    groups, played, metrics = await gather(parts)
-    trained, evolved = await query_data(parts, groups, played)
+    play = await ahead.next()
+    parts.count(play.tally, BARREN_STEPS, Stalled)
+    trained, evolved = await query_data(parts, play.groups, play.tally.episodes)
     evolved |= await show(parts, trained)
-    await unbroken(improve(parts, groups, trained, metrics | evolved, started))
+    metrics = play.metrics | evolved | ahead.ages(trained)
+    await unbroken(improve(parts, play.groups, trained, metrics, started))
     every = parts.config.eval.every
     if every and (parts.step % every == 0 or parts.step == parts.config.steps):
         parts.row |= await held_out(parts)
     due = parts.step % parts.config.checkpoint.every == 0 or parts.step == parts.config.steps
     await unbroken(write_down(parts, checkpoint=due))
-
-
-async def gather(parts: Parts) -> tuple[list[Group], list[Episode], Metrics]:
-    """Choose tasks, collect episodes, shape rewards, admit groups; draw again for those that were not admitted.
-
-    The admitted groups, and every episode that was played.
-    """
-    started, sampling, algorithm = time.monotonic(), parts.config.sampling, parts.algorithm
-    groups: list[Group] = []
-    tally = Tally()
-
-    async def ended(task: Task, episode: Episode) -> None:
-        bar.advance()
-        await parts.memory.keep(episode, split=parts.config.env.split, step=parts.step + 1)
-
-    for attempt in range(algorithm.config.max_draws):
-        missing = sampling.tasks_per_step - len(groups)
-        tasks = algorithm.replace(missing) if attempt else algorithm.choose(missing)
-        tally.replaced += len(tasks) if attempt else 0
-        with parts.display.bar(f"step {parts.step + 1}: playing", sampling.group_size * len(tasks)) as bar:
-            played = await parts.player.collect(
-                parts.gym,
-                tasks,
-                group_size=sampling.group_size,
-                temperature=parts.config.player.temperature,
-                seed=parts.rng("play", attempt).getrandbits(63),
-                on_episode=ended,
-            )
-        for task, episodes in zip(tasks, played, strict=True):
-            valid = [episode for episode in episodes if episode.valid]
-            if 2 * len(valid) < len(episodes):
-                tally.lose(episodes)
-                continue
-            group = Group(task, valid, await asyncio.gather(*map(parts.shaped, valid)))
-            algorithm.observe(group)
-            admitted = algorithm.admit(group)
-            tally.see(episodes, group, admitted=admitted)
-            groups += [group] if admitted else []
-        if len(groups) >= sampling.tasks_per_step:
-            break
-    parts.count(tally, BARREN_STEPS, Stalled)
-    return groups, tally.episodes, tally.metrics(time.monotonic() - started) | algorithm.report()
 
 
 async def query_data(parts: Parts, groups: list[Group], played: Sequence[Episode]) -> tuple[list[Group], Metrics]:
@@ -196,6 +158,7 @@ async def improve(
         metrics |= parts.engine.report()
         await parts.memory.credit(episodes, [values for found in advantages for values in found])
     parts.step += 1
+    parts.drawn.pop(parts.step)
     if parts.evolution is not None:
         await parts.memory.settle()  # an entry is credited in the episodes that are there
         metrics |= await parts.evolution.after(parts.step, groups)

@@ -88,15 +88,18 @@ class Parts:
     """Metrics of the step that is done and not yet written down."""
     saved: int = -1
     """Step of the newest checkpoint."""
+    drawn: dict[int, list[Task]] = field(default_factory=dict)
+    """Tasks that are drawn for steps that are not done, by the step."""
     _books: dict[str, Any] = field(default_factory=dict)
     """The loop's state when the last step was done."""
     _whole: bool = True
     """False while weights change, and for good where that failed."""
     _barren: int = 0
 
-    def rng(self, *purpose: object) -> random.Random:
-        """A source of draws for this step and purpose, the same in a resumed run."""
-        return random.Random("/".join(map(str, (self.config.seed, self.step, *purpose))))
+    def rng(self, *purpose: object, after: int | None = None) -> random.Random:
+        """A source of draws for the step `after` this one, or after another, and a purpose; a resumed run's is the
+        same."""
+        return random.Random("/".join(map(str, (self.config.seed, self.step if after is None else after, *purpose))))
 
     async def shaped(self, episode: Episode) -> list[float]:
         """(T,) the episode's rewards after all shapers."""
@@ -133,6 +136,7 @@ class Parts:
             "pool": self.pool.state_dict(),
             "algorithm": self.algorithm.state_dict(),
             "skills": self.skills.data.state_dict() if self.skills is not None else None,
+            "drawn": {step: [task.model_dump() for task in tasks] for step, tasks in self.drawn.items()},
         }
 
     def log_row(self, flags: Mapping[str, float]) -> None:
@@ -163,6 +167,8 @@ class Parts:
         if self.skills is not None and (state := books.get("skills")) is not None:
             self.skills.data.load_state_dict(state)
         self.step, self.episodes, self.spent_s = books["step"], books["episodes"], books["spent_s"]
+        owed: dict[str, list[dict[str, Any]]] = books.get("drawn", {})
+        self.drawn = {int(step): [Task.model_validate(task) for task in tasks] for step, tasks in owed.items()}
         self.begun, self.saved, self._books = True, self.step, books
 
 
@@ -174,6 +180,7 @@ async def assembled(
 
     Raises BadConfig, GymError, StoreError, ValueError.
     """
+    may_run_ahead(config)
     run = Run(config.directory)
     checkpoint = beginning(run, config, resume)
     books = checkpoint.state() if checkpoint else {}
@@ -255,6 +262,24 @@ async def assembled(
 def shows_notes(config: RunConfig) -> bool:
     """Whether the run's context asks a library."""
     return bool(pick("agents.contexts", "Context", config.context.__dict__["name"]).shows_notes)
+
+
+def may_run_ahead(config: RunConfig) -> None:
+    """Raises BadConfig where play would run ahead of what the next step depends on."""
+    if not config.sampling.staleness:
+        return
+    name = config.algorithm.__dict__["name"]
+    algorithm: type[Algorithm] = pick("trainers.algorithms", "Algorithm", name)
+    if algorithm.in_turn():
+        raise BadConfig(
+            f"'{name}' chooses tasks by how those of the last step went, so play cannot run ahead of learning; set "
+            "sampling.staleness=0, or take another algorithm"
+        )
+    if shows_notes(config):
+        raise BadConfig(
+            f"the context '{config.context.__dict__['name']}' shows what memory holds after the last step, so play "
+            "cannot run ahead of learning; set sampling.staleness=0, or take another context"
+        )
 
 
 def library_for(config: RunConfig, store: Store, chat: Chat) -> Library | None:

@@ -28,12 +28,13 @@ def rows(groups: Sequence[Group], advantages: Sequence[Sequence[Sequence[float]]
     episode_index = 0
     for group_index, (group, found) in enumerate(zip(groups, advantages, strict=True)):
         for episode, ret, values in zip(group.episodes, group.returns, found, strict=True):
+            versions = [turn.move.sample.version for turn in episode.turns]
             for segment in segments(episode, values):
                 last = max(segment.turns)
                 if last < 0:
                     continue  # nothing was sampled: nothing to learn from
                 temperature = episode.turns[last].move.sample.temperature
-                out.append(Row(segment, episode_index, group_index, ret, temperature))
+                out.append(Row(segment, episode_index, group_index, ret, temperature, versions=versions))
             episode_index += 1
     return out
 

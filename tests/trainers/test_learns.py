@@ -126,6 +126,31 @@ async def test_it_learns(name: str, warmed: Path, gym_url: str, tmp_path: Path) 
 
 
 @pytest.mark.slow  # as long as one of those above
+@pytest.mark.parametrize("partial", ["continue", "drop"])
+async def test_it_learns_while_play_runs_two_steps_ahead(
+    partial: str, warmed: Path, gym_url: str, tmp_path: Path
+) -> None:
+    run = await train(
+        settings(
+            tmp_path,
+            gym_url,
+            tasks=1,
+            steps=STEPS + 4,
+            model={"path": str(warmed)},
+            learner={"lr": 1.2e-3},
+            sampling={"tasks_per_step": 1, "group_size": 24, "staleness": 2, "partial": partial},
+        )
+    )
+    rows = [row for row in read(run.metrics) if "reward/mean" in row]
+    assert {row["async/staleness_max"] for row in rows} <= {0, 1, 2}
+    assert max(row["async/staleness_max"] for row in rows) > 0
+    rewards = [row["reward/mean"] for row in rows]
+    best = max(statistics.fmean(rewards[at : at + WINDOW]) for at in range(2, len(rewards) - WINDOW + 1))
+    gain = best - statistics.fmean(rewards[:2])
+    assert gain > MARGIN, f"success a step: {rewards}"
+
+
+@pytest.mark.slow  # as long as one of those above
 async def test_it_learns_under_the_skills_that_its_failures_teach(warmed: Path, gym_url: str, tmp_path: Path) -> None:
     lesson = {"name": "hold-its-key", "description": "Before a door.", "content": "Hold its key.", "episode": 1}
     with served() as script:

@@ -163,6 +163,11 @@ class Algorithm:
         pools = self.pools_episodes or (correction is not None and correction.pools_episodes)
         return "episode" if pools or self.config.aggregate != "token" else "row"
 
+    @classmethod
+    def in_turn(cls) -> bool:
+        """Whether tasks are chosen by how earlier ones went: then no step is played before the last one is over."""
+        return any(getattr(cls, name) is not getattr(Algorithm, name) for name in ("choose", "replace", "observe"))
+
     @property
     def skips_zero(self) -> bool:
         """Whether an episode whose advantages are all 0 has no gradient, so that its rows need no forward pass."""

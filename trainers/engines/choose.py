@@ -32,6 +32,7 @@ def engine_for(config: RunConfig, model: nn.Module, chat: Chat) -> Engine:
             context_tokens=settings.context_tokens,
             prefill_tokens=settings.prefill_tokens,
             threads=settings.threads,
+            apart=config.sampling.staleness > 0,
         )
     from trainers.engines._vllm.keeper import Keeper
     from trainers.engines._vllm.wire import ServerError

@@ -10,7 +10,8 @@ it is told how many will ask (`expect`), the engine waits for all of them and ta
 same requests give the same bits.
 
 A forward pass holds `weights_lock(model)`; a learner that shares the module holds it while weights change. Between such
-a change and `load` nobody should sample: cached states are older than the weights until then.
+a change and `load` nobody should sample: cached states are older than the weights until then. An engine that is
+`apart` has weights of its own and may be asked at any time; new ones come between two forward passes.
 """
 
 from __future__ import annotations
@@ -55,15 +56,16 @@ class Local:
         prefill_tokens: int = 4096,
         threads: int | None = None,
         device: str | torch.device | None = None,
+        apart: bool = False,
     ) -> None:
-        """`model` is shared with whoever else holds it, unless `device` is another one than its own: then it is copied.
+        """`model` is shared with whoever else holds it, and copied where `apart` or `device` is another than its own.
 
         `max_sessions` rows are remembered between calls; the longest unused one gives way. Raises ValueError where the
         model's attention cannot be cached by position.
         """
         home = next(model.parameters()).device
         self.device = torch.device(device) if device is not None else home
-        if self.device != home and (self.device.type, self.device.index or 0) != (home.type, home.index or 0):
+        if apart or (self.device.type, self.device.index or 0) != (home.type, home.index or 0):
             model = copy.deepcopy(model).to(self.device)
         self.model = model.eval()
         self.stop_ids = frozenset(stop_ids)

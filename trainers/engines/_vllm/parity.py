@@ -7,6 +7,7 @@ model, and where it answers with log-probabilities of another distribution than 
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,11 +56,20 @@ def probes(recent: Sequence[Sequence[int]], vocabulary: int, context_tokens: int
 def widest_gap(
     model: nn.Module, weights: Mapping[str, Tensor], asked: Sequence[Probe], answers: Sequence[Answer]
 ) -> float:
-    """The largest |trainer - server| in nats over all drawn ids; the model's own weights are replaced by `weights`."""
+    """The largest |trainer - server| in nats over all drawn ids, under `weights`.
+
+    Others than the model's own are put into a copy of it: a learner may be reading the model.
+    """
     policy = causal_lm(model)
     own = {id(parameter): name for name, parameter in policy.named_parameters()}
-    by_name = {name: own.get(id(parameter)) for name, parameter in model.named_parameters()}
-    swapped = {inner: tensor for name, tensor in weights.items() if (inner := by_name.get(name)) is not None}
+    swapped = {
+        inner: weights[name]
+        for name, parameter in model.named_parameters()
+        if name in weights and (inner := own.get(id(parameter))) and weights[name].data_ptr() != parameter.data_ptr()
+    }
+    if swapped:
+        with weights_lock(model):
+            policy = copy.deepcopy(policy)
     device = next(policy.parameters()).device
     widest = 0.0
     for probe, answer in zip(asked, answers, strict=True):

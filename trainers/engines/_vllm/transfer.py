@@ -133,7 +133,7 @@ class AdapterTransfer:
         path = str(self._folder / self._name)
         body = {"lora_name": self._name, "lora_path": path}
         try:
-            await server.wire.post("/v1/load_lora_adapter", body, within_s=within_s)
+            await server.wire.tell("/v1/load_lora_adapter", body, within_s=within_s)
         except Refused as error:
             raise Refused(
                 f"{error}; a server that is to take adapters is started with --enable-lora, a --max-lora-rank of at "
@@ -143,7 +143,7 @@ class AdapterTransfer:
         before, server.model = server.model, self._name
         if before.startswith(self._name.rpartition("-")[0]) and before != self._name:
             with contextlib.suppress(Refused):
-                await server.wire.post("/v1/unload_lora_adapter", {"lora_name": before}, within_s=within_s)
+                await server.wire.tell("/v1/unload_lora_adapter", {"lora_name": before}, within_s=within_s)
 
     def forget(self, server: Server) -> None:
         """A server that comes back has no adapter."""

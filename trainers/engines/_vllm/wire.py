@@ -146,6 +146,10 @@ class Wire:
         """Have something done. Raises Gone, Full, Refused."""
         return await self._ask("POST", path, body, params, within_s)
 
+    async def tell(self, path: str, body: object, *, within_s: float) -> None:
+        """Have something done by a route that answers in words. Raises Gone, Full, Refused."""
+        await self._said("POST", path, body, None, within_s)
+
     async def close(self) -> None:
         """Close all connections; answers under way are given up, and the server drops them."""
         await self._http.aclose()
@@ -153,6 +157,18 @@ class Wire:
     async def _ask(
         self, verb: str, path: str, body: object, params: dict[str, str] | None, within_s: float
     ) -> dict[str, Any]:
+        answer = await self._said(verb, path, body, params, within_s)
+        try:
+            found = answer.json() if answer.content else {}
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise Refused(f"{self.url} is no vLLM server: {path} answered no JSON object", answer.status_code)
+        return found
+
+    async def _said(
+        self, verb: str, path: str, body: object, params: dict[str, str] | None, within_s: float
+    ) -> httpx.Response:
         timeout = httpx.Timeout(within_s, connect=min(CONNECT_S, within_s))
         try:
             answer = await self._http.request(verb, path, json=body, params=params, timeout=timeout)
@@ -163,21 +179,15 @@ class Wire:
         except httpx.HTTPError as error:
             raise Gone(f"{self.url} is not there: {error or type(error).__name__}") from error
         if answer.status_code in (429, 503):
-            raise Full(f"the queue of {self.url} is full: {_said(answer)}")
+            raise Full(f"the queue of {self.url} is full: {_words(answer)}")
         if answer.status_code >= 500 and not await self.healthy():
-            raise Gone(f"{self.url} died: {_said(answer)}")
+            raise Gone(f"{self.url} died: {_words(answer)}")
         if not answer.is_success:
-            raise Refused(f"{self.url} refused {path} with {answer.status_code}: {_said(answer)}", answer.status_code)
-        try:
-            found = answer.json() if answer.content else {}
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise Refused(f"{self.url} is no vLLM server: {path} answered no JSON object", answer.status_code)
-        return found
+            raise Refused(f"{self.url} refused {path} with {answer.status_code}: {_words(answer)}", answer.status_code)
+        return answer
 
 
-def _said(answer: httpx.Response) -> str:
+def _words(answer: httpx.Response) -> str:
     """A server's own words, in one line."""
     try:
         found = answer.json()
