@@ -267,6 +267,7 @@ def learn_plainly(model: LlamaForCausalLM, batches: Sequence[Batch]) -> None:
 async def where_time_goes(steps: int) -> dict[str, float]:
     """Shares of wall time of GRPO steps on keydoor over a served gym, from a model of random weights."""
     from trainers import recipe
+    from trainers.ahead import Ahead
     from trainers.display import Display
     from trainers.loop import begin, one_step
     from trainers.parts import assembled
@@ -288,10 +289,11 @@ async def where_time_goes(steps: int) -> dict[str, float]:
             engine = parts.engine
             assert isinstance(engine, Local)
             await begin(parts)
-            await one_step(parts)  # the first one warms up
-            sampled_s, started = engine.busy_s, time.perf_counter()
-            for _ in range(steps):
-                await one_step(parts)
+            async with Ahead(parts) as ahead:
+                await one_step(parts, ahead)  # the first one warms up
+                sampled_s, started = engine.busy_s, time.perf_counter()
+                for _ in range(steps):
+                    await one_step(parts, ahead)
             wall_s, sampled_s = time.perf_counter() - started, engine.busy_s - sampled_s
             rows = [json.loads(line) for line in parts.run.metrics.read_text().splitlines()][-steps:]
     rollout_s = sum(row["time/rollout_s"] for row in rows)

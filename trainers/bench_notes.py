@@ -15,7 +15,7 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ class _Wanderer(Llm):
 
 
 class _Player(Player):
-    def policy(self, temperature: float) -> Policy:
+    def policy(self, temperature: float, dropped: Callable[[int], None] | None = None) -> Policy:
         """The one that wanders."""
         settings = Llm.Config(max_tokens=self.config.player.max_tokens, temperature=temperature)
         return _Wanderer(settings, format=self.format, chat=self.chat, sampler=self.engine)
