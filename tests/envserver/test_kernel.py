@@ -12,7 +12,6 @@ import pytest
 from envserver import Action, Task
 from envserver.envs._kernel import compiling, lint, problems
 from envserver.envs._kernel.evaluate import Plan, evaluate, missing
-from envserver.envs._kernel.timing import median, ranks
 from envserver.envs._kernel.verdict import Rejected
 from envserver.envs.kernel import Kernel
 
@@ -159,19 +158,6 @@ class TestReading:
         assert library.kind == "inline"
         assert library.functions == ["f"]
         assert 'm.def("f", &f);' in library.source
-
-
-class TestTiming:
-    def test_a_median_is_the_middle(self) -> None:
-        assert median([3.0, 1.0, 2.0]) == 2.0
-        assert median([4.0, 1.0, 2.0, 3.0]) == 2.5
-
-    def test_the_interval_is_that_of_the_binomial(self) -> None:
-        # P(at most 3 of 15 below the median) = 576 / 32768 = 0.0176; at most 4: 0.0592.
-        assert ranks(15) == (3, 11)
-        # P(none of 6) = 1 / 64 = 0.0156; of 5, 1 / 32 is more than 0.025.
-        assert ranks(6) == (0, 5)
-        assert ranks(5) == (0, 4)
 
 
 class TestDifference:

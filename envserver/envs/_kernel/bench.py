@@ -139,4 +139,4 @@ class Bench:
 
     def _map(self, seat: Seat) -> None:
         self.regions[seat.name] = seat.stage.size(self.size_bytes)
-        seat.ask("map", self.job["load_s"], size_bytes=self.size_bytes, slots=self.layout)
+        seat.ask("map", self.job["load_s"], [seat.stage.memory], size_bytes=self.size_bytes, slots=self.layout)

@@ -162,7 +162,10 @@ def _compile(library: Library, command: list[str], sandbox: str, timeout_s: floa
         box.write(f"kernel.{suffix}", library.source.encode())
         ran = box.run(command, limits=limits)
         if ran.timed_out:
-            raise Rejected("compile_timeout", f"Compiling took longer than {timeout_s:g} s; make the source simpler.")
+            how = (
+                "give it with a C ABI in a string CPP, without torch's headers" if inline else "make the source simpler"
+            )
+            raise Rejected("compile_timeout", f"Compiling took longer than {timeout_s:g} s; {how}.")
         if ran.out_of_memory:
             raise Rejected("compile", "Compiling took too much memory; make the source simpler.")
         if ran.code != 0:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from envserver.envs._kernel import lint
 from envserver.envs._kernel.compiling import Library, Made, cache_root, compiled, compiler, wanted
+from envserver.envs._kernel.known import known, learn
 from envserver.envs._kernel.problems import Device
 from envserver.envs._kernel.tolerances import TOLERANCES
 from envserver.envs._kernel.verdict import Rejected, Verdict
@@ -43,6 +44,7 @@ class Plan:
     twisted: int = 2
     """Calls with inputs of another distribution."""
     warmups: int = 3
+    """Calls before timing, at least; as many rounds where it is not known how long the reference takes."""
     rounds: int = 15
     """Paired rounds that are timed; fewer where `timing_s` is used up."""
     timing_s: float = 5.0
@@ -93,6 +95,8 @@ def evaluate_code(reference: str, code: str, plan: Plan) -> Verdict:
     told = _judged(reference, code, libraries, made, plan)
     told["phase_s"] = {name: round(s, 4) for name, s in phase_s.items()} | told.get("phase_s", {})
     verdict = Verdict(**told)
+    if verdict.reference_ms:
+        learn(reference, plan.device, plan.threads, verdict.reference_ms)
     return verdict if verdict.error_kind else Verdict(**(told | {"message": _praise(verdict)}))
 
 
@@ -160,6 +164,7 @@ def _judged(reference: str, code: str, libraries: list[Library], made: list[Made
         "candidate": code,
         "libraries": [{"kind": one.kind, "name": one.name, "functions": one.functions} for one in libraries],
         "timed": plan.timed,
+        "known_ms": known(reference, plan.device, plan.threads) if plan.timed else None,
         **{
             name: value
             for name, value in asdict(plan).items()

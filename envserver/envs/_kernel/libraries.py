@@ -7,15 +7,17 @@ A library comes as a descriptor of an anonymous file; it is opened where the sub
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib.machinery
 import importlib.util
 import sys
+import time
 import types
 from typing import Any
 
 import torch
 
-__all__ = ["CONTENTS", "NUMBERS", "Kernels", "offer", "take_out"]
+__all__ = ["CONTENTS", "METER", "NUMBERS", "Kernels", "Meter", "offer", "take_out"]
 
 NUMBERS: dict[str, Any] = {
     "float": ctypes.c_float, "double": ctypes.c_double, "bool": ctypes.c_bool,
@@ -31,6 +33,40 @@ CONTENTS: dict[str, tuple[torch.dtype, ...]] = {
     "half": (torch.float16,), "bfloat16": (torch.bfloat16,), "void": (),
 }  # fmt: skip
 """Type behind a pointer -> tensors that may lie there; `void`: any."""
+
+
+class Meter:
+    """The time inside of compiled functions: CPU time of all threads; on a GPU wall time between synchronisations."""
+
+    def __init__(self) -> None:
+        self.on = self.inside = self.gpu = False
+        self.inside_s = 0.0
+
+    def begin(self, gpu: bool) -> None:
+        self.on, self.gpu, self.inside_s = True, gpu, 0.0
+
+    def end(self) -> None:
+        self.on = False
+
+    def time(self) -> float:
+        if self.gpu:
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        return time.process_time()
+
+    def through(self, function: Any, *given: Any, **words: Any) -> Any:
+        """Call a compiled function."""
+        if not self.on:
+            return function(*given, **words)
+        self.inside, began = True, self.time()
+        try:
+            return function(*given, **words)
+        finally:
+            self.inside_s += self.time() - began
+            self.inside = False
+
+
+METER = Meter()
 
 
 class Kernels:
@@ -63,7 +99,7 @@ def _function(name: str, arguments: list[str], result: str, foreign: Any) -> Any
             if not one.is_contiguous():
                 raise ValueError(f"argument {number} of {name} is not contiguous; call .contiguous() before")
             passed.append(one.data_ptr())
-        return foreign(*passed) if foreign is not None else None
+        return METER.through(foreign, *passed) if foreign is not None else None
 
     call.__name__ = name
     return call
@@ -99,9 +135,11 @@ def _inline(told: dict[str, Any], path: str, stub: bool) -> Any:
     loader = importlib.machinery.ExtensionFileLoader(told["name"], path)
     spec = importlib.util.spec_from_file_location(told["name"], path, loader=loader)
     assert spec is not None
-    built = importlib.util.module_from_spec(spec)
+    built, found = importlib.util.module_from_spec(spec), types.SimpleNamespace()
     loader.exec_module(built)
-    return built
+    for name in told["functions"]:
+        setattr(found, name, functools.partial(METER.through, getattr(built, name)))
+    return found
 
 
 def take_out() -> None:

@@ -75,7 +75,9 @@ INCLUDES = {
 }  # fmt: skip
 NATIVE = {
     "processes": r"v?fork|clone3?|system|popen|exec[lv]p?e?|posix_spawn\w*|pthread_\w+|jthread",
-    "file_access": r"fopen|openat|creat|ifstream|ofstream|fstream|filesystem|mmap|mprotect|memfd_create|FILE",
+    "file_access": r"fopen|openat|creat|ifstream|ofstream|fstream|filesystem|mmap|munmap|mremap|mprotect|memfd_create|"
+    r"FILE|(?:open|openat|fopen)64|v?dprintf|fcntl|f?truncate|shm_open|shmget|shmat|"
+    r"(?:p?(?:read|write)v|pread|pwrite)(?:64)?(?:v2)?",
     "network": r"sendto|recvfrom|sendmsg|recvmsg|getaddrinfo",
     "introspection": r"dlopen|dlsym|dlmopen|dl_iterate_phdr|syscall|ptrace|Py[A-Z_]\w*|pybind11|process_vm_\w+|"
     r"sched_setaffinity|asm|__asm__|__asm",
@@ -87,7 +89,7 @@ NATIVE = {
 }
 CALLED = {
     "processes": r"thread|async|future|wait|kill",
-    "file_access": r"open|read|write|freopen",
+    "file_access": r"open|read|write|freopen|close|dup[23]?|sendfile|v?splice|vmsplice|tee",
     "network": r"socket|connect|bind|listen|send|recv",
     "exit_hooks": r"exit|abort|signal|raise",
     "clock": r"clock|time",

@@ -21,16 +21,16 @@ import types
 from typing import Any, NoReturn
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from envserver.envs._kernel.libraries import offer, take_out
+from envserver.envs._kernel.libraries import METER, offer, take_out
+from envserver.envs._kernel.watching import Watching
 
 __all__ = ["FILE", "play"]
 
 FILE = "kernel.py"
 MESSAGE_BYTES = 1 << 18
-CAPTURED = 64
-"""Intermediate results that are handed over of a call without kernels."""
+METERED = 3
+"""Calls over which the share of kernels is taken."""
 
 
 class Wrong(Exception):
@@ -41,9 +41,9 @@ class Wrong(Exception):
         self.kind = kind
 
 
-def play(link: socket.socket, memory: int) -> NoReturn:
+def play(link: socket.socket) -> NoReturn:
     """Do what the referee says until it is gone."""
-    player = Player(link, memory)
+    player = Player(link)
     while True:
         data, descriptors, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 4)
         if not data:
@@ -64,8 +64,8 @@ def play(link: socket.socket, memory: int) -> NoReturn:
 class Player:
     """One model and the tensors it is called on."""
 
-    def __init__(self, link: socket.socket, memory: int) -> None:
-        self.link, self.memory = link, memory
+    def __init__(self, link: socket.socket) -> None:
+        self.link = link
         self.device = torch.device("cpu")
         self.module = types.ModuleType("kernel")
         self.model: Any = None
@@ -123,9 +123,10 @@ class Player:
             "outputs": [_spec(one) for one in outputs],
         }
 
-    def do_map(self, *, size_bytes: int, slots: list[dict[str, Any]]) -> None:
+    def do_map(self, descriptors: list[int], *, size_bytes: int, slots: list[dict[str, Any]]) -> None:
         """Lay inputs and outputs into the region."""
-        region = torch.frombuffer(mmap.mmap(self.memory, size_bytes), dtype=torch.uint8)
+        region = torch.frombuffer(mmap.mmap(descriptors[0], size_bytes), dtype=torch.uint8)
+        os.close(descriptors[0])
         self.region = region
         self.slots = [Slot(region, one, self.device) for one in slots]
 
@@ -167,10 +168,28 @@ class Player:
 
     def do_operators(self, *, slot: int) -> dict[str, Any]:
         """Which operators of torch a call runs, in order."""
-        counting = Watching(-1)
-        with torch.no_grad(), counting:
+        watching = Watching()
+        with torch.no_grad(), watching:
             self.model(*self.slots[slot].inputs)
-        return {"operators": counting.names}
+        return {"operators": watching.names}
+
+    def do_share(self, *, slot: int) -> dict[str, Any]:
+        """The share of a call's time that is spent in kernels, less what torch's operators do inside of them."""
+        METER.begin(self.device.type == "cuda")
+        watching = Watching()
+        try:
+            with torch.no_grad():
+                began = METER.time()
+                for _ in range(METERED):
+                    self.model(*self.slots[slot].inputs)
+                whole_s = METER.time() - began
+                own_s = METER.inside_s
+                with watching:
+                    self.model(*self.slots[slot].inputs)
+        finally:
+            METER.end()
+        own_s = max(0.0, own_s - METERED * watching.inside_s)
+        return {"share": min(1.0, own_s / max(1e-9, whole_s))}
 
     def do_without(self, *, slot: int, numel: int) -> dict[str, Any]:
         """A call whose kernels do nothing: how many results of torch's operators may be looked at, and how it ended."""
@@ -248,28 +267,6 @@ class Slot:
             if device.type == "cpu" and not self.aliased and low <= one.data_ptr() < high:
                 raise Wrong("output_aliased", f"{name} lies in an input's memory; return a tensor of its own")
             place.copy_(one)
-
-
-class Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Names of operators and, where `numel` says so, their results of that many elements."""
-
-    def __init__(self, numel: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.numel = numel
-        self.names: list[str] = []
-        self.kept: list[torch.Tensor] = []
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # or torch imports its compiler at the first call, which takes seconds
-
-    def __torch_dispatch__(self, func: Any, kinds: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        self.names.append(func.overloadpacket.__name__)
-        for one in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(one, torch.Tensor) and one.numel() == self.numel and len(self.kept) < CAPTURED:
-                self.kept.append(one.detach().clone())
-        return result
 
 
 def _twisted(one: Any) -> Any:

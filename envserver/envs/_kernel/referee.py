@@ -17,6 +17,7 @@ from typing import Any
 from envserver.envs._kernel.bench import Bench
 from envserver.envs._kernel.seat import Refused, Seat
 from envserver.envs._kernel.timing import timed
+from envserver.envs._kernel.watching import CAPTURED
 from envserver.sandboxes._stage.stage import Ended, Silent, Stage
 
 __all__ = ["judge"]
@@ -29,6 +30,8 @@ NOTHING = {
     "fill_", "full", "full_like", "ones", "ones_like", "lift_fresh", "_to_copy", "unbind", "chunk", "unsafe_split",
 }  # fmt: skip
 """Operators that compute nothing."""
+LEAST_SHARE = 0.02
+"""Of a call's time, what kernels have to take, or torch does the work. Ours."""
 
 
 def judge(link: socket.socket, stages: list[Stage]) -> None:
@@ -84,6 +87,8 @@ class Evaluation:
         )
         self.phase_s: dict[str, float] = {}
         self.found: dict[str, Any] = {"compiled": True}
+        self.share: Any = None
+        """Of a call's time, what is spent in compiled kernels, as the candidate's process says."""
         self.seed = int.from_bytes(os.urandom(5), "big")
         """Drawn after the stages were forked."""
 
@@ -174,7 +179,9 @@ class Evaluation:
         """Whether the kernels make the output. Raises Refused."""
         job = self.job
         theirs = self.reference.ask("operators", job["call_s"], slot=0)["operators"]
-        mine = self.candidate.ask("operators", job["call_s"], slot=0, kind="runtime")["operators"]
+        mine = self.candidate.ask("operators", job["call_s"], slot=0, kind="runtime").get("operators")
+        if not isinstance(mine, list) or not all(isinstance(one, str) for one in mine):
+            raise self.candidate.forged()
         needed = [one for one in theirs if one not in NOTHING]
         left = list(mine)
         missing = [one for one in needed if one not in left or left.remove(one)]  # type: ignore[func-returns-value]
@@ -186,6 +193,12 @@ class Evaluation:
             self.decoy(f"It runs every operator of the reference itself ({', '.join(needed)[:200]}).")
         if why := self.answered_without():
             self.decoy(why)
+        if job["libraries"]:
+            self.share = self.candidate.ask("share", job["call_s"], slot=0, kind="runtime").get("share")
+            if not isinstance(self.share, float) or not 0 <= self.share <= 1:
+                raise self.candidate.forged()
+            if self.share < LEAST_SHARE:
+                self.decoy(f"Its kernels take {100 * self.share:.2g} % of its time, torch the rest.")
 
     def answered_without(self) -> str:
         """Calls it with its kernels taken out: a sentence where the output is there all the same."""
@@ -193,16 +206,23 @@ class Evaluation:
         try:
             bench.share(seat)
             told = seat.ask("without", self.job["call_s"], slot=0, numel=expected.numel(0))
+            results = told.get("results")
+            if not isinstance(results, int) or not 0 <= results <= CAPTURED:
+                raise seat.forged()
         except Refused:
             return ""  # it does not get far without its kernels
-        if not told["raised"]:
+        if not told.get("raised"):
             with contextlib.suppress(Refused):
                 bench.compare(expected, bench.handed(seat, [0])[0])
                 return "Its output is right when its kernels do nothing."
-        for index in range(told["results"]):
+        for index in range(results):
             with contextlib.suppress(Refused):
-                at = seat.ask("show", self.job["call_s"], slot=0, index=index)["output"]
-                if at is not None and bench.close(expected, bench.placed(seat, 0, at), at):
+                at = seat.ask("show", self.job["call_s"], slot=0, index=index).get("output")
+                if (
+                    isinstance(at, int)
+                    and 0 <= at < len(bench.outputs)
+                    and bench.close(expected, bench.placed(seat, 0, at), at)
+                ):
                     return "Torch has computed the output before its kernels do anything."
         return ""
 

@@ -10,6 +10,9 @@ from envserver.sandboxes._stage.stage import Ended, Silent, Stage
 
 __all__ = ["Refused", "Seat", "Took"]
 
+OUTPUTS = ("no_model", *(f"output_{what}" for what in ("type", "device", "shape", "dtype", "strides", "aliased")))
+"""Kinds that a harness tells."""
+
 
 class Refused(Exception):
     """Raised where the evaluation ends: a kind of KINDS, and a message."""
@@ -69,15 +72,17 @@ class Seat:
         """An answer. Raises Refused for one that is none, or says what went wrong."""
         try:
             answer = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            raise Refused("crash", "It wrote to where only its harness writes. Leave the process's descriptors alone.")
+            raise self.forged()
         if "kind" not in answer:
             return answer
         message, error = str(answer.get("message", ""))[:2000], str(answer.get("error", ""))
         if self.own:
             raise Refused("reference", f"The reference fails: {message}")
+        if answer["kind"] not in ("raised", *OUTPUTS):
+            raise self.forged()
         if answer["kind"] != "raised":
             raise Refused(str(answer["kind"]), f"{message[:1].upper()}{message[1:]}.")
         if (
@@ -94,6 +99,10 @@ class Seat:
         ):
             raise Refused("signature", f"{where}: {message}. Take the same arguments as Model.")
         raise Refused(kind or "runtime", f"{where}: {message}")
+
+    def forged(self) -> Refused:
+        """What it means that an answer is none of its harness."""
+        return Refused("crash", "It wrote to where only its harness writes. Leave the process's descriptors alone.")
 
     def refused(self, error: Ended | Silent) -> Refused:
         """What it means that it is gone."""

@@ -4,9 +4,9 @@ A round is a pair in random order: the reference and the candidate are each call
 each of K slots, in stages pinned to the same cores. With one core a call's time is the CPU time that the kernel
 counts for the stage's process, which neither the process nor the machine's other work changes; with several cores,
 and on a GPU, it is the referee's own wall time from its word to the answer. What an empty word takes the reference's
-stage is taken off. CPU time between the answer and the end of handing over, beyond what the reference needs for that,
-is added, and CPU time before the word: what is done earlier or finished later counts. Each timed output is compared.
-The speed-up is the median of the rounds' ratios; its interval is of order statistics.
+stage is taken off. CPU time of the candidate from the end of one turn to the next word, and what its handing over takes
+beyond the reference's, is added: what is done earlier or finished later counts (`uncounted`). Each timed output is
+compared. The speed-up is the median of the rounds' ratios; its interval is of order statistics.
 """
 
 from __future__ import annotations
@@ -14,24 +14,38 @@ from __future__ import annotations
 import fcntl
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envserver.envs._kernel.seat import Refused, Took
 
 if TYPE_CHECKING:
     from envserver.envs._kernel.referee import Evaluation
 
-__all__ = ["median", "ranks", "timed"]
+__all__ = ["Turn", "median", "ranks", "timed", "uncounted"]
 
 BATCH_S = 0.003
 """What one timing should last at least, in calls of the reference."""
 IDLE_CPU_S = 0.0005
-"""CPU time that a player may have between two calls: it wakes up to read a word."""
+"""CPU time that a player may have between two turns until that is suspicious."""
 LATE_SHARE = 0.3
 """Of a call's time, what may be had after the answer; more has a name."""
 SUSPICIONS = 3
 """Rounds of an evaluation in which work outside of calls was seen, until it has a name; it counts from the first."""
 QUICK_ROUNDS = 5
+WAKE_S = 1e-4
+"""CPU time of a round outside of calls that is nothing: waking up."""
+UNSEEN_SHARE = 0.1
+"""Of the reference's time, what may be hidden outside of calls in a round. In most rounds it is nothing."""
+
+
+class Turn(NamedTuple):
+    """One's calls of a round, and what was done outside of them; CPU seconds, but for `took_s` of several cores."""
+
+    took_s: float
+    hand_s: float
+    """Handing outputs over."""
+    idle_s: float = 0.0
+    """From the end of the turn before to the word."""
 
 
 def timed(evaluation: Evaluation) -> dict[str, Any]:
@@ -66,18 +80,27 @@ class Rounds:
         self.calls = 1
         self.by_cpu = self.job["device"] == "cpu" and self.job["threads"] == 1
         self.random = random.Random(evaluation.seed)
-        self.hand_cpu_s = 0.0
+        self.hand_s = 0.0
+        """The longest handing over of the reference."""
+        self.rested_s: float | None = None
+        """The candidate's CPU time at the end of its last turn."""
         self.suspicions = 0
 
     def run(self) -> dict[str, Any]:
         for seat in (self.reference, self.candidate, self.without):
             seat.stage.pin(self.evaluation.own)
-        warm = [self.round()[0] for _ in range(self.job["warmups"])]
-        # Two at least, where they fit: what returns the same memory at each call is then seen to.
-        self.calls = min(self.bench.count, max(2, int(BATCH_S / max(1e-6, median(warm))) + 1))
-        pairs: list[tuple[float, float]] = []
-        while len(pairs) < self.job["rounds"] and (len(pairs) < 3 or time.monotonic() < self.end_s):
-            pairs.append(self.round())
+        if (known_ms := self.job["known_ms"]) is not None:
+            self.calls = self.enough(known_ms / 1e3)
+        warmups = -(-self.job["warmups"] // self.calls)
+        warm = [self.round()[0].took_s / self.calls for _ in range(warmups)]
+        self.calls = self.enough(median(warm))
+        turns: list[tuple[Turn, Turn]] = []
+        while len(turns) < self.job["rounds"] and (len(turns) < 3 or time.monotonic() < self.end_s):
+            turns.append(self.round())
+        pairs = [
+            (theirs.took_s / self.calls, (mine.took_s + late_s) / self.calls)
+            for (theirs, mine), late_s in zip(turns, uncounted(turns), strict=True)
+        ]
         ratios = sorted(reference / candidate for reference, candidate in pairs)
         low, high = ranks(len(ratios))
         middle = median(ratios)
@@ -92,10 +115,16 @@ class Rounds:
             "candidate_ms": 1e3 * own,
             "rounds": len(pairs),
             "coverage": self.coverage(),
+            "details": self.evaluation.found.get("details", {}) | {"warmups": warmups, "calls": self.calls},
         }
 
-    def round(self) -> tuple[float, float]:
-        """Seconds of one call of the reference, and of the candidate."""
+    def enough(self, call_s: float) -> int:
+        """Calls of a round; two at least, where they fit: what returns the same memory at each call is then seen to."""
+        wanted = max(2, int(BATCH_S / max(1e-6, call_s)) + 1)
+        return min(int(self.bench.count), wanted)
+
+    def round(self) -> tuple[Turn, Turn]:
+        """The reference's turn and the candidate's."""
         slots = list(range(self.calls))
         self.random.shuffle(slots)
         self.bench.make(self.calls)
@@ -117,14 +146,16 @@ class Rounds:
                     f"a new tensor at each call and keep nothing of earlier ones.",
                 ) from None
         floor_s = 1e-7
-        return max(floor_s, theirs - empty_s) / self.calls, max(floor_s, mine - empty_s) / self.calls
+        theirs, mine = (one._replace(took_s=max(floor_s, one.took_s - empty_s)) for one in (theirs, mine))
+        return theirs, mine
 
-    def references(self, slots: list[int]) -> float:
-        """The reference's turn: its time. What it gave is what is expected."""
-        took = self.reference.go(slots)
+    def references(self, slots: list[int]) -> Turn:
+        """The reference's turn. What it gave is what is expected."""
+        told = self.reference.go(slots)
         self.bench.learn(sorted(slots))
-        self.hand_cpu_s = max(self.hand_cpu_s, self.reference.stage.cpu_s() - took.cpu_end_s)
-        return self.taken(took)
+        turn = Turn(self.taken(told), self.reference.stage.cpu_s() - told.cpu_end_s)
+        self.hand_s = max(self.hand_s, turn.hand_s)
+        return turn
 
     def taken(self, took: Took) -> float:
         """Seconds that count."""
@@ -134,25 +165,28 @@ class Rounds:
         """Seconds of an empty word."""
         return median([self.taken(self.reference.go([])) for _ in range(3)])
 
-    def candidates(self, slots: list[int]) -> tuple[float, list[list[bytes]]]:
-        """The candidate's turn: its time, what came late among it, and its outputs. Raises Refused."""
-        seat, stage = self.candidate, self.candidate.stage
-        before = stage.cpu_s()
-        self.bench.give("candidate", seat if self.job["device"] == "cuda" else None)
+    def candidates(self, slots: list[int]) -> tuple[Turn, list[list[bytes]]]:
+        """The candidate's turn, and its outputs. Raises Refused."""
+        seat, stage, gpu = self.candidate, self.candidate.stage, self.job["device"] == "cuda"
+        rested_s = stage.cpu_s() if self.rested_s is None else self.rested_s
+        self.bench.give("candidate", seat if gpu else None)
         time.sleep(self.random.random() * 3e-4)
-        idle = stage.cpu_s() - before
-        if idle > IDLE_CPU_S and self.job["device"] == "cpu":
-            self.suspect(f"Its threads work {1e3 * idle:.2f} ms while it is not called.")
+        idle_s = 0.0 if gpu else stage.cpu_s() - rested_s  # On a GPU, inputs are uploaded before the word.
+        if idle_s > IDLE_CPU_S:
+            self.suspect(f"Its threads work {1e3 * idle_s:.2f} ms while it is not called.")
         told = seat.go(slots)
-        took = self.taken(told)
         time.sleep(self.random.random() * 2e-4)
         given = self.bench.handed(seat, sorted(slots))
         self.bench.unchanged(seat)
-        late = stage.cpu_s() - told.cpu_end_s - 2 * self.hand_cpu_s - 2e-4
-        if self.hand_cpu_s and late > max(1e-3, LATE_SHARE * took):
-            self.suspect(f"It goes on working for {1e3 * late:.2f} ms after it has returned.")
-        outside = max(0.0, late) * bool(self.hand_cpu_s) + max(0.0, idle - IDLE_CPU_S)
-        return took + outside, given
+        self.rested_s = stage.cpu_s()
+        turn = Turn(self.taken(told), self.rested_s - told.cpu_end_s, idle_s)
+        late_s = turn.hand_s - self.hand_s
+        if self.hand_s and late_s > max(1e-3, LATE_SHARE * turn.took_s):
+            self.suspect(
+                f"It goes on working for {1e3 * late_s:.2f} ms after it has returned, or copying its outputs is work: "
+                f"return contiguous tensors."
+            )
+        return turn, given
 
     def suspect(self, what: str) -> None:
         """Raises Refused where this is no chance of the machine's any more."""
@@ -161,7 +195,8 @@ class Rounds:
             raise Refused("background_work", f"{what} Work has to begin with the call and end before it returns.")
 
     def coverage(self) -> float | None:
-        """Share of its time that goes with its kernels; None where it cannot be called without them."""
+        """Share of its time that goes with its kernels, at most what is spent in them; None where it cannot be called
+        without them."""
         if self.job["language"] == "torch" or self.without.name not in self.bench.regions:
             return None
         whole, rest = [], []
@@ -176,7 +211,21 @@ class Rounds:
                 rest.append(self.taken(self.without.go(slots)) - empty_s)
         except Refused:
             return None
-        return min(1.0, max(0.0, 1.0 - median(rest) / max(1e-7, median(whole))))
+        gone, said = 1.0 - median(rest) / max(1e-7, median(whole)), self.evaluation.share
+        if said is None:
+            return min(1.0, max(0.0, gone))
+        # What its kernels leave unwritten may be slower to work on (denormal numbers): then that tells nothing.
+        return float(min(said, gone) if gone > 0 else said)
+
+
+def uncounted(turns: list[tuple[Turn, Turn]]) -> list[float]:
+    """CPU seconds of each round (the reference's turn, the candidate's) that the candidate worked outside of its calls.
+
+    At least the median over the rounds, so that noise cancels; of a round that has more, all but UNSEEN_SHARE.
+    """
+    found = [mine.idle_s + mine.hand_s - theirs.hand_s - WAKE_S for theirs, mine in turns]
+    usual = max(0.0, median(found))
+    return [max(usual, one - UNSEEN_SHARE * theirs.took_s) for one, (theirs, _) in zip(found, turns, strict=True)]
 
 
 def median(values: list[float]) -> float:

@@ -53,8 +53,8 @@ REFUSED: dict[str, tuple[int, int]] = {
 CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
 COMPANY: dict[str, tuple[int, int]] = {
     "execve": (59, 221), "execveat": (322, 281), "fork": (57, -1), "sched_setaffinity": (203, 122),
-    "sched_setscheduler": (144, 119), "setpriority": (141, 140), "socket": SOCKET, "socketpair": (53, 199),
-    "vfork": (58, -1),
+    "sched_setattr": (314, 274), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
+    "setpriority": (141, 140), "socket": SOCKET, "socketpair": (53, 199), "vfork": (58, -1),
 }  # fmt: skip
 """What a process that is to stay alone has no use for."""
 CLONE_THREAD = 0x10000

@@ -54,7 +54,7 @@ class Settings:
     referee: str
     """Module with `judge(link, stages)`."""
     player: str
-    """Module with `play(link, memory)`."""
+    """Module with `play(link)`."""
     walls: str = "namespace"
     preload: tuple[str, ...] = ("torch",)
     environment: dict[str, str] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 Three processes: the *holder* puts walls up around itself and makes a process namespace; its first process is the parent
 of the *player*, which is what the socket leads to. The referee kills the holder, and with it all go. The player may
-start threads, and no process, program or socket; it shares one region of memory with the referee and nothing else.
+start threads, and no process, program or socket; it shares one region of memory with the referee and nothing else,
+and that comes with its size, sealed, once it is known.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ SPARE_PROCESSES = 24
 OPEN_FILES = 64
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
-Player = Callable[[socket.socket, int], NoReturn]
+Player = Callable[[socket.socket], NoReturn]
 
 
 class Ended(Exception):
@@ -66,15 +67,15 @@ class Stage:
     def __init__(self, place: Place, player: Player, alone: bool) -> None:
         self.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.link.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self.memory = os.memfd_create("tensors", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        self.region: mmap.mmap | None = None
+        self.memory = -1
+        """The region's file, once it has a size; the player is given it then."""
         self.player = 0
         """Number of the player's process, as the kernel says it."""
         self.status: int | None = None
         self.holder = os.fork()
         if self.holder == 0:
             try:
-                _hold(place, player, theirs, self.memory, alone)
+                _hold(place, player, theirs, alone)
             finally:
                 os._exit(1)
         theirs.close()
@@ -86,11 +87,11 @@ class Stage:
             raise OSError(data.decode(errors="replace"))
 
     def size(self, size_bytes: int) -> mmap.mmap:
-        """Give the region its size, for good."""
+        """Make the region, of this size for good, before anybody else has it."""
+        self.memory = os.memfd_create("tensors", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.memory, size_bytes)
         fcntl.fcntl(self.memory, fcntl.F_ADD_SEALS, SEALS)
-        self.region = mmap.mmap(self.memory, size_bytes)
-        return self.region
+        return mmap.mmap(self.memory, size_bytes)
 
     def tell(self, data: bytes, descriptors: list[int] | None = None) -> None:
         """Send a message. Raises Ended."""
@@ -160,21 +161,20 @@ class Stage:
             self.status = os.waitpid(self.holder, 0)[1]
 
 
-def _hold(place: Place, player: Player, link: socket.socket, memory: int, alone: bool) -> NoReturn:
+def _hold(place: Place, player: Player, link: socket.socket, alone: bool) -> NoReturn:
     """The holder's life."""
     code = 1
     try:
         walls, group = place.walls, place.groups.join(place.slot) if place.groups else None
-        _keep_only({link.fileno(), memory, *(group.descriptors() if group else ())})
+        _keep_only({link.fileno(), *(group.descriptors() if group else ())})
         directory = walls.around_one(place.slot, place.user)
         linux.die_with_parent()
         if group:
             group.limit(place.memory_bytes, SPARE_PROCESSES)
         first = walls.fork_run()
         if first == 0:
-            _begin(place, group, player, link, memory, directory, alone)
+            _begin(place, group, player, link, directory, alone)
         link.close()
-        os.close(memory)
         killed = group.killed() if group else 0
         code = _code(os.waitpid(first, 0)[1])
         if group and group.killed() > killed:
@@ -187,7 +187,7 @@ def _hold(place: Place, player: Player, link: socket.socket, memory: int, alone:
 
 
 def _begin(
-    place: Place, group: Group | None, player: Player, link: socket.socket, memory: int, directory: str, alone: bool
+    place: Place, group: Group | None, player: Player, link: socket.socket, directory: str, alone: bool
 ) -> NoReturn:
     """The life of a process namespace's first process: it is the player's parent, and says how that ended."""
     code = 1
@@ -196,9 +196,8 @@ def _begin(
         place.walls.around_run()
         child = os.fork()
         if child == 0:
-            _become(place, group, player, link, memory, directory, alone)
+            _become(place, group, player, link, directory, alone)
         link.close()
-        os.close(memory)
         while True:
             pid, status = os.wait()
             if pid == child:
@@ -212,7 +211,7 @@ def _begin(
 
 
 def _become(
-    place: Place, group: Group | None, player: Player, link: socket.socket, memory: int, directory: str, alone: bool
+    place: Place, group: Group | None, player: Player, link: socket.socket, directory: str, alone: bool
 ) -> NoReturn:
     try:
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -224,11 +223,8 @@ def _become(
             seccomp.install_alone()
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
-        high = fcntl.fcntl(memory, fcntl.F_DUPFD, 10)
-        socket_high = fcntl.fcntl(link.detach(), fcntl.F_DUPFD, 10)
-        os.dup2(socket_high, 3)
-        os.dup2(high, 4)
-        linux.close_from(5)
+        os.dup2(fcntl.fcntl(link.detach(), fcntl.F_DUPFD, 10), 3)
+        linux.close_from(4)
         for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         told = socket.socket(fileno=3)
@@ -238,7 +234,7 @@ def _become(
             link.send(str(error).encode())
         os._exit(1)
     try:
-        player(told, 4)
+        player(told)
     finally:
         os._exit(1)
 
