@@ -84,7 +84,7 @@ def summaries(shelf: str) -> Iterator[tuple[str, str, str]]:
             yield name, "", ""
             continue
         text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
-        paper = re.search(r"arXiv[: ]+(\d{4}\.\d{4,5})", text)
+        paper = re.search(r"arXiv[:\s]+(\d{4}\.\d{4,5})", text)
         title = " ".join(text.partition("\n\n")[0].split()).partition(" (arXiv")[0]
         yield name, title.removesuffix("."), paper[1] if paper else ""
 
