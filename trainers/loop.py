@@ -34,10 +34,12 @@ __all__ = ["Stalled", "train"]
 
 BARREN_STEPS = 3
 """After so many steps in a row without a single valid episode the run stops."""
+SKIPPED_STEPS = 3
+"""And after so many of which no optimizer step had a finite gradient."""
 
 
 class Stalled(RuntimeError):
-    """Raised when no episode is valid any more."""
+    """Raised when no episode is valid any more, or no gradient finite."""
 
 
 async def train(
@@ -114,13 +116,14 @@ async def one_step(parts: Parts, ahead: Ahead) -> None:
     parts.count(play.tally, BARREN_STEPS, Stalled)
     trained, evolved = await query_data(parts, play.groups, play.tally.episodes)
     evolved |= await show(parts, trained)
-    metrics = play.metrics | evolved | ahead.ages(trained)
+    metrics, version = play.metrics | evolved | ahead.ages(trained), parts.learner.version
     await unbroken(improve(parts, play.groups, trained, metrics, started))
     every = parts.config.eval.every
     if every and (parts.step % every == 0 or parts.step == parts.config.steps):
         parts.row |= await held_out(parts)
     due = parts.step % parts.config.checkpoint.every == 0 or parts.step == parts.config.steps
     await unbroken(write_down(parts, checkpoint=due))
+    parts.learned(metrics, version, SKIPPED_STEPS, Stalled)
 
 
 async def query_data(parts: Parts, groups: list[Group], played: Sequence[Episode]) -> tuple[list[Group], Metrics]:

@@ -95,6 +95,7 @@ class Parts:
     _whole: bool = True
     """False while weights change, and for good where that failed."""
     _barren: int = 0
+    _skipping: int = 0
 
     def rng(self, *purpose: object, after: int | None = None) -> random.Random:
         """A source of draws for the step `after` this one, or after another, and a purpose; a resumed run's is the
@@ -115,6 +116,17 @@ class Parts:
         if self._barren >= limit:
             error = next((episode.error for episode in tally.episodes if episode.error), "nothing was played")
             raise stalled(f"no episode was valid in {limit} steps; the last error is: {error}")
+
+    def learned(self, metrics: Mapping[str, float], version: int, limit: int, stalled: type[Exception]) -> None:
+        """Count the updates of a step that began at `version`; raises `stalled` after `limit` steps in a row of which
+        every optimizer step was skipped."""
+        skipped = metrics.get("learner/skipped", 0.0) > 0 and self.learner.version == version
+        self._skipping = self._skipping + 1 if skipped else 0
+        if self._skipping >= limit:
+            raise stalled(
+                f"the gradient was not finite in any optimizer step of {limit} steps in a row, so nothing is learned: "
+                "lower learner.lr, or compute in float32; the weights are as they were before"
+            )
 
     @contextmanager
     def updating(self) -> Iterator[None]:

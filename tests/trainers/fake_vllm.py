@@ -20,7 +20,8 @@ from typing import Any
 import torch
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from peft import PeftModel
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -59,6 +60,8 @@ class Fake:
             ("POST", "/update_weights", self.update),
             ("POST", "/finish_weight_update", self.finish),
             ("POST", "/inference/v1/generate", self.generate),
+            ("POST", "/v1/load_lora_adapter", self.load_adapter),
+            ("POST", "/v1/unload_lora_adapter", self.unload_adapter),
             ("POST", "/faults", self.misbehave),
         ):
             self.app.add_api_route(path, route, methods=[verb])
@@ -69,6 +72,7 @@ class Fake:
         self.engine = Local(self.model, stop_ids=[1], threads=1)
         self.weights = "default"
         self.waiting: dict[str, torch.Tensor] = {}
+        self.adapters: dict[str, Local] = {}
 
     async def health(self) -> Any:
         return {}
@@ -78,7 +82,8 @@ class Fake:
         return {}
 
     async def models(self) -> Any:
-        return {"data": [{"id": self.name, "max_model_len": self.faults.get("room", self.engine.context_tokens)}]}
+        room = self.faults.get("room", self.engine.context_tokens)
+        return {"data": [{"id": name, "max_model_len": room} for name in (self.name, *self.adapters)]}
 
     async def weight_info(self) -> Any:
         return {"weight_version": self.weights}
@@ -121,12 +126,23 @@ class Fake:
         self.weights = (await request.json())["weight_version"]
         return {}
 
+    async def load_adapter(self, request: Request) -> Any:
+        told = await request.json()
+        model = PeftModel.from_pretrained(load_model(self.path)[0], told["lora_path"])
+        self.adapters[told["lora_name"]] = Local(model, stop_ids=[1], threads=1)
+        return PlainTextResponse(f"Success: LoRA adapter '{told['lora_name']}' added successfully.")
+
+    async def unload_adapter(self, request: Request) -> Any:
+        name = (await request.json())["lora_name"]
+        await self.adapters.pop(name).close()
+        return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
+
     async def generate(self, request: Request) -> Any:
         body = await request.json()
         if self.faults.get("full", 0):
             self.faults["full"] -= 1
             return JSONResponse({"error": {"message": "too many requests are queued"}}, 503)
-        if body["model"] != self.name:
+        if body["model"] not in (self.name, *self.adapters):
             return JSONResponse({"error": {"message": f"The model `{body['model']}` does not exist."}}, 404)
         self.asked.append(body)
         await self._going.wait()
@@ -144,7 +160,7 @@ class Fake:
             os._exit(3)
         temperature = asked["temperature"]
         # Our sampler ends at the tokenizer's end, vLLM at what it is told: a probe is told nothing.
-        sample = await self.engine.sample(
+        sample = await self.adapters.get(body["model"], self.engine).sample(
             body["token_ids"],
             max_tokens=asked["max_tokens"],
             temperature=temperature * self.faults.get("heat", 1.0),

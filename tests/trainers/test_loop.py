@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from tiny import tiny_model
 
 from envserver.launch import launch
+from trainers.learner import Learner
 from trainers.loop import Stalled, train
 from trainers.plugged import BadConfig
 from trainers.run import Run
@@ -126,6 +127,26 @@ async def test_a_gym_that_dies_stops_the_run_with_a_sentence_and_a_checkpoint(tm
     assert rows[-1]["episode/invalid_share"] == 1
     (*_, saved) = run.checkpoints()
     assert saved.step == rows[-1]["step"] >= 2
+
+
+async def test_gradients_that_are_never_finite_stop_the_run_and_leave_the_weights(
+    gym_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = runs.config(tmp_path, gym_url, "steps=6", "eval.every=0", "checkpoint.every=100")
+    with monkeypatch.context() as patch:
+        backward = Learner.backward
+        patch.setattr(Learner, "backward", lambda self, loss: backward(self, loss * float("nan")))
+        with pytest.raises(Stalled, match=r"not finite in any optimizer step of 3 steps in a row.*lower learner\.lr"):
+            await train(config)
+    run = Run(config.directory)
+    rows = runs.rows(run)[1:]
+    assert [(row["step"], row["learner/skipped"], row["alarm/skipped"]) for row in rows] == [
+        (n, 1, 1) for n in (1, 2, 3)
+    ]
+    before, after = (load_file(found / "model.safetensors") for found in (tiny_model(), run.checkpoints()[-1].model))
+    assert all(after[name].equal(before[name]) for name in after)
+    await train(config, resume=True)
+    assert [row.get("learner/skipped") for row in runs.rows(run)[4:]] == [0, 0, 0]
 
 
 async def test_a_model_that_is_not_there_costs_an_earlier_run_nothing(gym_url: str, tmp_path: Path) -> None:

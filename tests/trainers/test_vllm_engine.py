@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from tiny import SIZE, corpus, tiny_model
 from agents.chat import Chat
 from agents.types import ContextFull, Sample
 from trainers import recipe
+from trainers.config import LoraConfig
 from trainers.engine_config import EngineConfig
 from trainers.engines._vllm.fleet import Fleet, Server
+from trainers.engines._vllm.parity import Probe, widest_gap
 from trainers.engines._vllm.transfer import FileTransfer
-from trainers.engines._vllm.wire import Refused, ServerError, Wire
+from trainers.engines._vllm.wire import Answer, Refused, ServerError, Wire
 from trainers.engines.vllm import Vllm
 from trainers.loop import train
 from trainers.models import build_model, load_model
@@ -354,3 +357,49 @@ async def test_a_run_learns_through_a_server_and_agrees_with_it_at_every_version
         versions = [{turn.version for turn in store.episode(e.id).turns} for e in played] if played else []
     assert versions[0] == {0}
     assert versions[-1] == {1}
+
+
+async def test_play_runs_ahead_of_learning_through_a_server(fake: Fake, gym_url: str, tmp_path: Path) -> None:
+    engine = ["engine.name=vllm", f'engine.vllm.urls=["{fake.url}"]', "steps=4", "eval.every=0"]
+    config = runs.config(tmp_path, gym_url, *engine, "sampling.staleness=2", "sampling.concurrency=6")
+    run = await train(config)
+    rows = runs.rows(run)[1:]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert all(row["sync/parity_max_nats"] < 1e-5 for row in rows)
+    assert max(row["async/staleness_max"] for row in rows) <= 2
+    assert all(row.get("policy/mismatch_max_nats", 0.0) < 1e-5 for row in rows)
+    with runs.memory(config) as store:
+        for row in store.episodes(split="train", limit=None):
+            assert row.step is not None
+            assert all(row.step - 3 <= turn.version < row.step for turn in store.episode(row.id).turns)
+
+
+async def test_an_adapter_is_loaded_by_a_route_that_answers_in_words(fake: Fake) -> None:
+    model, tokenizer = load_model(tiny_model(), lora=LoraConfig(r=2))
+    config = EngineConfig.model_validate({"name": "vllm", "threads": 1, "vllm": {"urls": [fake.url], "start_s": 20}})
+    sampler = Vllm(model, config, stop_ids=Chat(tokenizer).stop_ids, tokenizer=tokenizer)
+    try:
+        for version in range(2):
+            torch.manual_seed(version)
+            with torch.no_grad():
+                for parameter in (found := {n: p for n, p in model.named_parameters() if p.requires_grad}).values():
+                    parameter += 0.05 * torch.randn_like(parameter)
+            await sampler.load({name: parameter.detach() for name, parameter in found.items()}, version)
+            assert sampler.report()["sync/parity_max_nats"] < 1e-5
+            assert (await drawn(sampler)).version == version
+            assert len(fake.adapters) == 1
+    finally:
+        await sampler.close()
+
+
+def test_another_version_is_compared_beside_a_learner_that_reads_the_model() -> None:
+    model, _ = load_model(tiny_model())
+    other = {name: parameter.detach() + 0.1 for name, parameter in model.named_parameters()}
+    ids = torch.arange(8)[None]
+    asked, answers = [Probe([5, 6, 7], 1.0)] * 200, [Answer([8, 9], [-1.0, -1.0], "stop", ())] * 200
+    with torch.no_grad(), ThreadPoolExecutor(1) as pool:
+        before = model(input_ids=ids).logits
+        comparing = pool.submit(widest_gap, model, other, asked, answers)
+        while not comparing.done():
+            assert model(input_ids=ids).logits.equal(before)
+    assert comparing.result() != widest_gap(model, {}, asked[:1], answers[:1])

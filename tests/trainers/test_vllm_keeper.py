@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -153,6 +154,18 @@ def test_a_run_without_a_model_has_nothing_to_serve(tmp_path: Path) -> None:
     assert served_model(at) == tiny_model()
 
 
+def below(pid: int) -> set[int]:
+    """All processes that descend from one."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found: set[int] = set()
+    while more := {child for child, parent in parents.items() if parent in found | {pid}} - found:
+        found |= more
+    return found
+
+
 def test_serve_starts_a_server_for_a_run_and_ends_with_it(tmp_path: Path) -> None:
     """By a Python that runs our server where vLLM is asked for."""
     python = tmp_path / "python"
@@ -170,8 +183,15 @@ def test_serve_starts_a_server_for_a_run_and_ends_with_it(tmp_path: Path) -> Non
         time.sleep(0.05)
     url = port_file.read_text().strip()
     assert httpx.get(f"{url}/v1/models").json()["data"][0]["id"] == "policy"
+    children = below(serving.pid)
+    assert len(children) >= 2  # the leash and the server on it
     serving.send_signal(signal.SIGTERM)
     said, _ = serving.communicate(timeout=60)
+    assert serving.returncode == 130
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert f"it answers at {url}; train with:" in said
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{url}/health")
