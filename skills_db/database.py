@@ -220,6 +220,11 @@ def _postgresql(url: sa.URL, *, readonly: bool) -> sa.Engine:
         connection.execute(f"SET hnsw.ef_search = {NEIGHBOURS_SEEN}")  # a name of no meaning where pgvector is not
         connection.autocommit = False
 
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def form(connection: sa.Connection, cursor: Any, sql: str, values: Any, context: Any, many: bool) -> None:
+        if context is not None and "binary" in context.execution_options:
+            cursor.format = 1
+
     @sa.event.listens_for(engine, "checkin")
     def used(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         record.info["used"] = time.monotonic()

@@ -39,7 +39,11 @@ __all__ = [
     "Wanted",
     "join",
     "look",
+    "places_of",
 ]
+
+Rankings = Mapping[str, Sequence[tuple[int, float]]]
+"""Of each ranking (id, what it is by), the best first."""
 
 FUSION = 60
 """The constant of the fusion: the larger, the less the first ranks stand out."""
@@ -144,21 +148,33 @@ def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wante
         "vector": _by_vector(connection, clusters, near, vector_D, statements, values),
         "cluster": _by_cluster(connection, clusters, near, statements, values),
     }
-    places, totals = join(rankings)
+    totals = join(rankings)
     best = sorted(totals, key=lambda id: (-totals[id], -id))[: wanted.limit]
+    places = places_of(rankings, best)
     by_id = {row.id: row for row in connection.execute(_SHOWN, {"ids": best})}
     return [_ranked(by_id[id], totals[id], places[id], asked) for id in best]
 
 
-def join(rankings: Mapping[str, Sequence[tuple[int, float]]]) -> tuple[dict[int, list[Place]], dict[int, float]]:
-    """Of each id that stands in a ranking: its places, the best first, and their sum."""
-    places: dict[int, list[Place]] = {}
+def join(rankings: Rankings) -> dict[int, float]:
+    """Of each id that stands in a ranking: the sum of its places' parts."""
+    ranks: dict[int, list[int]] = {}
+    for ranking in rankings.values():
+        for rank, (id, _) in enumerate(ranking, start=1):
+            ranks.setdefault(id, []).append(rank)
+    # From the best rank on, so that equal ranks in other rankings make the same sum to the last bit.
+    return {id: sum(1.0 / (FUSION + rank) for rank in sorted(found)) for id, found in ranks.items()}
+
+
+def places_of(rankings: Rankings, ids: Sequence[int]) -> dict[int, list[Place]]:
+    """Where each of these ids stands, its best place first."""
+    places: dict[int, list[Place]] = {id: [] for id in ids}
     for name, ranking in rankings.items():
         for rank, (id, value) in enumerate(ranking, start=1):
-            places.setdefault(id, []).append(Place(name, rank, value, 1.0 / (FUSION + rank)))
+            if id in places:
+                places[id].append(Place(name, rank, value, 1.0 / (FUSION + rank)))
     for found in places.values():
         found.sort(key=lambda place: place.rank)
-    return places, {id: sum(place.part for place in found) for id, found in places.items()}
+    return places
 
 
 def _check(wanted: Wanted) -> None:

@@ -43,7 +43,8 @@ class Candidates:
 
     def __init__(self, *wanted: sa.ColumnElement[bool]) -> None:
         column = EXPERIENCES.c
-        query = sa.select(column.id, column.score, column.vector).where(*wanted)
+        # PostgreSQL would write each byte of a vector as two digits.
+        query = sa.select(column.id, column.score, column.vector).where(*wanted).execution_options(binary=True)
         self.listed = query.where(column.cluster.in_(sa.bindparam("lists", expanding=True))).limit(_MOST_ROWS)
         self.all = (
             query.where(column.env == sa.bindparam("env"), column.embedder == sa.bindparam("embedder"))

@@ -26,7 +26,7 @@ import sqlalchemy as sa
 
 from skills_db.embedders.base import Embedder
 from skills_db.errors import BadRecord
-from skills_db.hybrid import LONGEST, MOST_CHARS, MOST_WORDS, Place, join
+from skills_db.hybrid import LONGEST, MOST_CHARS, MOST_WORDS, Place, join, places_of
 from skills_db.search import Terms, flat, ranked, snippet_of, terms
 from skills_db.skills import in_use, read_versions
 from skills_db.tables import SKILLS, VERSIONS
@@ -92,8 +92,9 @@ class SkillSearch:
             "text": [found for found in _by_text(connection, asked) if found[0] in heads],
             "vector": [(head.id, cosine) for head, cosine in near],
         }
-        places, totals = join(rankings)
+        totals = join(rankings)
         best = sorted(totals, key=lambda id: (-totals[id], heads[id].name))[:limit]
+        places = places_of(rankings, best)
         return [
             RankedSkill(
                 skill=version.skill,

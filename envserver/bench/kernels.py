@@ -24,7 +24,7 @@ def measure(quick: bool) -> list[Table]:
     if why := missing(plan):
         return [Table("Kernels", f"Left out: {why}.", ("how",), [])]
     keys = [key for split in ("train", "valid", "test") for key in names(split) if gold(key)][:: 8 if quick else 3]
-    count = 8 if quick else 40
+    count = 8 if quick else 24
     work = [keys[number % len(keys)] for number in range(count)]
 
     def one(key: str, comment: str = "") -> None:

@@ -44,11 +44,12 @@ class Pgvector(Index):
         whole = "\x1f".join((space.env, space.embedder, str(space.dimensions)))
         self._made = False
         self._table = PREFIX + hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:16]
-        self._nearest = sa.text(
+        query = sa.text(
             "SELECT near.id, clusters.vector FROM (SELECT id, far, row_number() OVER (ORDER BY far) AS rank FROM "
             f"(SELECT id, vector <=> CAST(:vector AS vector) AS far FROM {self._table} ORDER BY far LIMIT :count) AS "
             "ranked) AS near LEFT JOIN clusters ON clusters.id = near.id AND near.rank <= :rows ORDER BY near.far"
         )
+        self._nearest = query.execution_options(binary=True)
 
     def is_made(self, connection: sa.Connection) -> bool:
         """Whether the table is there, in a transaction that only reads."""
@@ -117,4 +118,5 @@ def _seeing(connection: sa.Connection, count: int) -> Iterator[None]:
 
 
 def _literal(vector_D: Vector) -> str:
-    return "[" + ",".join(f"{value:.5g}" for value in vector_D.tolist()) + "]"
+    # One format for all places takes half the time of one for each.
+    return f"[{','.join(['%.5g'] * len(vector_D))}]" % tuple(vector_D.tolist())
