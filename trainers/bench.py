@@ -1,6 +1,6 @@
 """What sampling and learning cost here, beside their peers in the same run, and where a training step's time goes.
 
-    trainer bench [--quick] [--json] [--model PATH] [--vllm PYTHON]
+    trainer bench [--quick] [--json] [--model PATH] [--vllm PYTHON] [--trl PYTHON]
 
 A rollout is 64 sessions of 10 turns: a prompt of 300 ids, then 20 sampled and 10 shown ids a turn, nothing shared
 between sessions. `generate` gives no log-probabilities and gets one batch without padding, which favours it. The model
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import os
 import random
@@ -31,13 +32,16 @@ from rich.console import Console
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from trainers import bench_trl
 from trainers.batch import Batch, Row, collate
 from trainers.bench_notes import as_table, what_notes_cost
+from trainers.bench_step import where_time_goes
 from trainers.bench_vllm import spent
 from trainers.config import LearnerConfig
 from trainers.engines.local import Local
 from trainers.learner import Learner
 from trainers.models import parameter_count
+from trainers.rows import packed
 from trainers.segments import Segment
 
 __all__ = ["main"]
@@ -61,6 +65,10 @@ class Timing:
         return self.tokens / self.wall_s
 
 
+GrpoStep = tuple[Timing, Timing, float]
+"""Drawing, learning, and MiB that both took beyond the model."""
+
+
 def main(args: Sequence[str]) -> None:
     """Measure and print Markdown, or JSON."""
     parser = argparse.ArgumentParser("trainer bench", description=(__doc__ or "").partition("\n")[0])
@@ -77,6 +85,13 @@ def main(args: Sequence[str]) -> None:
         metavar="PYTHON",
         default=Path(found) if found else None,
         help="a Python that has vLLM, such as bin/python of its environment; else $VLLM_PYTHON, or this one",
+    )
+    parser.add_argument(
+        "--trl",
+        type=Path,
+        metavar="PYTHON",
+        default=Path(os.environ["TRL_PYTHON"]) if "TRL_PYTHON" in os.environ else None,
+        help="a Python that has TRL, for its GRPOTrainer beside ours; else $TRL_PYTHON",
     )
     options = parser.parse_args(list(args))
     if options.threads is not None:
@@ -104,6 +119,14 @@ def main(args: Sequence[str]) -> None:
             timed("learner, logits at sampled positions", tokens, lambda: learn(bench_model(), shown)),
             timed("plain loop, logits at every position", tokens, lambda: learn_plainly(bench_model(), shown)),
         ]
+        uneven = [
+            timed(what, real, functools.partial(learn, bench_model(), cut, packing=packing))
+            for what, packing, cut, real in uneven_batches(sessions, turns)
+        ]
+    steps_of_grpo = []
+    if options.trl is not None:
+        with console.status("beside TRL"):
+            steps_of_grpo = against_trl(model, options.trl, quick=options.quick)
     with console.status("training on keydoor"):
         shares = uvloop.run(where_time_goes(steps))
     with console.status("playing with notes"):
@@ -119,6 +142,8 @@ def main(args: Sequence[str]) -> None:
     if options.json:
         measured: dict[str, Any] = {"setting": setting, "shares": shares, "notes": [asdict(row) for row in notes]}
         measured["rollout"] = [asdict(row) | {"tokens_per_s": row.rate} for row in rollouts]
+        measured["uneven"] = [asdict(row) | {"tokens_per_s": row.rate} for row in uneven]
+        measured["grpo"] = [[asdict(drawn), asdict(learned), mib] for drawn, learned, mib in steps_of_grpo]
         measured["update"] = [asdict(row) | {"tokens_per_s": row.rate} for row in updates]
         print(json.dumps(measured, indent=2))
         return
@@ -128,6 +153,9 @@ def main(args: Sequence[str]) -> None:
         print("| vLLM on the same CPU | not installed | | | | |")
     print()
     print(table("update: forward, backward, step", "tokens/s", updates), end="\n\n")
+    print(table("update of rows of 30 to 300 sampled tokens", "tokens/s, no padding", uneven), end="\n\n")
+    if steps_of_grpo:
+        print(grpo_table(steps_of_grpo), end="\n\n")
     print("| a training step on keydoor, served | share of wall time |\n|---|---:|")
     for name, share in shares.items():
         print(f"| {name} | {share:.0%} |")
@@ -244,9 +272,70 @@ def bench_batches(rows: int, turns: int) -> list[Batch]:
     return [collate(made[start : start + 8], scale=8 / rows) for start in range(0, rows, 8)]
 
 
-def learn(model: LlamaForCausalLM, batches: Sequence[Batch]) -> None:
+def uneven_batches(rows: int, turns: int) -> list[tuple[str, bool, list[Batch], int]]:
+    """Episodes of one to `turns` turns over a short prompt, cut both ways: name, packing, batches, tokens in them."""
+    rng, units = random.Random(1), []
+    for number in range(rows):
+        mask = [False] * SHOWN_TOKENS + ([True] * ANSWER_TOKENS + [False] * SHOWN_TOKENS) * rng.randint(1, turns)
+        n = len(mask)
+        found = Segment(ids(rng, n), mask, [-8.0 * m for m in mask], [1.0 * m for m in mask], [m - 1 for m in mask])
+        units.append([Row(found, number, 0, 1.0)])
+    real = sum(len(unit[0].segment) for unit in units)
+    made = []
+    for what, beside in (("padded, sorted by length", False), ("side by side", True)):
+        runs = packed(units, 8 * max(len(unit[0].segment) for unit in units), beside=beside)
+        made.append((what, beside, [collate(run, scale=len(run) / rows) for run in runs], real))
+    return made
+
+
+def against_trl(model: LlamaForCausalLM, python: Path, *, quick: bool) -> list[GrpoStep]:
+    """Steps of GRPO by ours and by TRL's GRPOTrainer, one after the other, each in a process of its own."""
+    rng = random.Random(0)
+    prompts, group, answer, steps = (2, 4, 16, 1) if quick else (4, 8, 64, 3)
+    with tempfile.TemporaryDirectory() as directory:
+        model.save_pretrained(directory)
+        asked = {
+            "model": directory,
+            "prompts": [ids(rng, PROMPT_TOKENS) for _ in range(prompts)],
+            "group": group,
+            "answer_tokens": answer,
+            "rows": 8,
+            "steps": steps,
+            "threads": torch.get_num_threads(),
+        }
+        found = [
+            ("ours", bench_trl.spent(Path(sys.executable), asked, "--ours")),
+            ("TRL's GRPOTrainer", bench_trl.spent(python, asked)),
+        ]
+    rows = steps * prompts * group
+    drawn, learned = rows * answer, rows * (PROMPT_TOKENS + answer)
+    return [
+        (
+            Timing(who, drawn, one["draw_s"], one["draw_cpu_s"]),
+            Timing(who, learned, one["learn_s"], one["learn_cpu_s"]),
+            one["mib"],
+        )
+        for who, one in found
+    ]
+
+
+def grpo_table(rows: Sequence[GrpoStep]) -> str:
+    """Markdown; the first row is ours."""
+    lines = [
+        "| a step of GRPO | drawn tokens/s | wall, CPU over ours | learned tokens/s | wall, CPU over ours | MiB |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for drawn, learned, mib in rows:
+        cells = []
+        for part, own in ((drawn, rows[0][0]), (learned, rows[0][1])):
+            cells += [f"{part.rate:,.0f}", f"{part.wall_s / own.wall_s:.1f} x, {part.cpu_s / own.cpu_s:.1f} x"]
+        lines.append(f"| {drawn.what} | {' | '.join(cells)} | {mib:,.0f} |")
+    return "\n".join(lines)
+
+
+def learn(model: LlamaForCausalLM, batches: Sequence[Batch], *, packing: bool = False) -> None:
     """One optimizer step of the learner."""
-    learner = Learner(model, LearnerConfig())
+    learner = Learner(model, LearnerConfig(packing=packing))
     for batch in batches:
         learner.backward(-learner.forward(batch).logp_BL.sum() / batch.sampled_tokens * batch.scale)
     learner.step()
@@ -262,49 +351,6 @@ def learn_plainly(model: LlamaForCausalLM, batches: Sequence[Batch]) -> None:
         (loss * batch.scale).backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-
-
-async def where_time_goes(steps: int) -> dict[str, float]:
-    """Shares of wall time of GRPO steps on keydoor over a served gym, from a model of random weights."""
-    from trainers import recipe
-    from trainers.ahead import Ahead
-    from trainers.display import Display
-    from trainers.loop import begin, one_step
-    from trainers.parts import assembled
-
-    with tempfile.TemporaryDirectory() as directory:
-        settings: dict[str, Any] = {
-            "name": "bench",
-            "dir": directory,
-            "steps": steps + 1,
-            "env": {"name": "keydoor", "tasks": 16},
-            "eval": {"every": 0, "tasks": 1},
-            "model": {"scratch": {"hidden": 128, "ffn": 384, "context": 1024}},
-            "player": {"max_turns": 6, "max_tokens": 8},
-            "sampling": {"tasks_per_step": 4, "group_size": 8},
-            "store": {"url": f"sqlite:///{Path(directory) / 'bench.db'}"},
-            "checkpoint": {"every": steps + 1},
-        }
-        async with assembled(recipe.resolve(settings, []), resume=False, display=Display(quiet=True)) as parts:
-            engine = parts.engine
-            assert isinstance(engine, Local)
-            await begin(parts)
-            async with Ahead(parts) as ahead:
-                await one_step(parts, ahead)  # the first one warms up
-                sampled_s, started = engine.busy_s, time.perf_counter()
-                for _ in range(steps):
-                    await one_step(parts, ahead)
-            wall_s, sampled_s = time.perf_counter() - started, engine.busy_s - sampled_s
-            rows = [json.loads(line) for line in parts.run.metrics.read_text().splitlines()][-steps:]
-    rollout_s = sum(row["time/rollout_s"] for row in rows)
-    learned_s = sum(row.get("time/update_s", 0.0) + row.get("time/load_s", 0.0) for row in rows)
-    found = {
-        "sampling": sampled_s,
-        "waiting for worlds and the wire": max(rollout_s - sampled_s, 0.0),
-        "learning": learned_s,
-        "memory, metrics, checkpoints": max(wall_s - rollout_s - learned_s, 0.0),
-    }
-    return {name: seconds / wall_s for name, seconds in found.items()}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """The command `trainer`: train, sft, serve, serve-and-learn, annotate, eval, replay, plot, runs, config, algorithms,
-doctor, bench, demo.
+doctor, plan, bench, demo.
 
 Nothing heavy is imported before a command needs it. An error is one sentence on stderr: exit 2 for misuse, 1 for
 failure, 130 after Ctrl-C, which leaves a run that `--resume` continues.
@@ -8,7 +8,6 @@ failure, 130 after Ctrl-C, which leaves a run that `--resume` continues.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import signal
 import sys
@@ -20,7 +19,8 @@ import typer
 import uvloop
 
 from envserver.command import run_app
-from trainers import sampling_cli
+from trainers import bench_cli, sampling_cli
+from trainers.installed import needs_training
 
 if TYPE_CHECKING:
     from trainers.config import RunConfig
@@ -64,7 +64,9 @@ def train(
 ) -> None:
     """Train: demonstrations first where the file says so, then RL."""
     config = _config(file, pairs)
-    _needs_training()
+    needs_training()
+    if _helps():
+        return
     from trainers.display import Display
     from trainers.loop import train as loop
 
@@ -79,7 +81,9 @@ def sft(file: File, pairs: Pairs = None, quiet: Quiet = False) -> None:
     config = _config(file, pairs)
     if not config.sft.demonstrations:
         raise BadConfig("sft.demonstrations is 0, so there is nothing to learn from; give sft.demonstrations=50")
-    _needs_training()
+    needs_training()
+    if _helps():
+        return
     from trainers.display import Display
     from trainers.loop import train as loop
 
@@ -100,7 +104,7 @@ def serve_and_learn(
 ) -> None:
     """Serve the policy to OpenAI clients and learn from their feedback while nobody asks; goes on where it was."""
     config = _config(file, pairs)
-    _needs_training()
+    needs_training()
     from importlib.util import find_spec
 
     if find_spec("uvicorn") is None or find_spec("fastapi") is None:
@@ -122,7 +126,7 @@ def annotate(
 ) -> None:
     """Show the demonstrations that a run with tags of thought learns from, as its sft.annotator tells them."""
     config = _config(file, pairs)
-    _needs_training()
+    needs_training()
     from agents.transcript import transcript
     from trainers.annotators.written import line
     from trainers.cold_start import cold_start
@@ -169,7 +173,7 @@ def eval_(
     quiet: Quiet = False,
 ) -> None:
     """Play held-out tasks: success with a 95 % interval, mean reward, turns; several policies are compared in pairs."""
-    _needs_training()
+    needs_training()
     from trainers.display import Display
     from trainers.evaluate import compare
     from trainers.examine import examine
@@ -247,7 +251,7 @@ def plot(
     ] = False,
 ) -> None:
     """Draw reward, success, entropy and mismatch over steps, as PNG and SVG."""
-    _needs_training()
+    needs_training()
     from trainers.plot import PANELS, draw
 
     for path in draw(runs, out, shown=metric or PANELS, by_seed=by_seed):
@@ -319,30 +323,20 @@ app.command()(sampling_cli.serve)
 app.command()(sampling_cli.doctor)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def bench(context: typer.Context) -> None:
-    """Measure rollouts against Hugging Face's generate, and where the time goes."""
-    _needs_training()
-    importlib.import_module("trainers.bench").main(context.args)
+app.command()(bench_cli.plan)
+_BARE = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command(context_settings=_BARE)(bench_cli.bench)
+app.command(context_settings=_BARE)(bench_cli.demo)
+app.command(name="demo-memory")(bench_cli.demo_memory)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def demo(context: typer.Context) -> None:
-    """Train a small agent on TextWorld games from nothing, in about ten minutes."""
-    _needs_training()
-    importlib.import_module("trainers.demo").main(context.args)
+def _helps() -> bool:
+    """Where torchrun started several processes, all but the first help it to learn, and this returns when they have."""
+    from trainers import channel, crew
 
-
-@app.command(name="demo-memory")
-def demo_memory(
-    pairs: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Over configs/memory.toml.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=20, help="Runs of each arm.")] = 3,
-) -> None:
-    """SLEA-RL against GRPO, GiGPO and static notes where only a memory can know, and whether it was the memory."""
-    _needs_training()
-    importlib.import_module("trainers.memory_demo").main(pairs or [], seeds=seeds)
+    if channel.rank():
+        crew.serve()
+    return channel.rank() > 0
 
 
 def _config(file: Path, pairs: list[str] | None) -> RunConfig:
@@ -367,15 +361,6 @@ def _finish(config: RunConfig, work: Coroutine[Any, Any, Any]) -> None:
         print(f"trainer: stopped; go on with: trainer train {config.directory} --resume", file=sys.stderr)
         raise KeyboardInterrupt from None
     print(f"{config.directory}: {config.steps} steps done; curve: {config.directory / 'curve.png'}")
-
-
-def _needs_training() -> None:
-    """Raise a sentence where the extra that brings torch is missing."""
-    from importlib.util import find_spec
-
-    for module in ("torch", "transformers", "safetensors", "tensorboard", "matplotlib"):
-        if find_spec(module) is None:
-            raise RuntimeError(f"this needs '{module}': pip install 'turnhalle[train]'")
 
 
 def _list(rows: list[dict[str, Any]], as_json: bool, empty: str) -> None:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from trainers.engine_config import EngineConfig
+from trainers.learner_config import LearnerConfig
 from trainers.plugged import plugged
 from trainers.serving.config import ServingConfig
 from trainers.skills_config import SkillsConfig
@@ -103,39 +104,6 @@ class ModelConfig(_Section):
     """Of the weights. bfloat16 is for GPUs: most CPUs compute it ten times slower."""
     device: str = "cpu"
     """As torch names it: cpu, cuda, cuda:1."""
-
-
-class LearnerConfig(_Section):
-    """How gradients become weights."""
-
-    lr: float = Field(1e-4, gt=0)
-    """Peak learning rate of the policy."""
-    critic_lr: float | None = Field(None, gt=0)
-    """Of the critic; none: ten times `lr`."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """AdamW's decay rates."""
-    weight_decay: float = Field(0.0, ge=0)
-    """AdamW's, on matrices only."""
-    grad_clip: float = Field(1.0, gt=0)
-    """Largest norm of the gradient; policy and critic are clipped apart."""
-    warmup_steps: int = Field(0, ge=0)
-    """Optimizer steps of linear warm-up."""
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    """What follows the warm-up; cosine and linear end at `floor` of the peak."""
-    total_steps: int | None = Field(None, ge=1)
-    """Optimizer steps at which cosine and linear end."""
-    floor: float = Field(0.1, ge=0, le=1)
-    """Share of the peak learning rate at which cosine and linear end."""
-    micro_tokens: int = Field(8192, ge=16)
-    """At most so many tokens, padding included, in one forward and backward pass."""
-    autocast: bool = False
-    """Compute in bfloat16 with float32 weights; for GPUs."""
-
-    @model_validator(mode="after")
-    def _ends(self) -> LearnerConfig:
-        if self.schedule != "constant" and self.total_steps is None:
-            raise ValueError(f"schedule = '{self.schedule}' needs total_steps")
-        return self
 
 
 class EnvSection(_Section):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trainers.batch import preceding
 from trainers.models import causal_lm, embedding_shape
+from trainers.reader import mixed
 
 __all__ = ["Critic"]
 
@@ -20,8 +21,10 @@ __all__ = ["Critic"]
 class Critic(nn.Module):
     """Values of states."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, autocast: bool = False) -> None:
         super().__init__()
+        self.autocast = autocast
+        """Whether the trunk computes in bfloat16; the head never does."""
         self.trunk = copy.deepcopy(causal_lm(model).base_model)
         self.head = nn.Linear(embedding_shape(model)[1], 1, dtype=torch.float32)
         nn.init.zeros_(self.head.weight)
@@ -29,5 +32,6 @@ class Critic(nn.Module):
 
     def forward(self, ids_BL: Tensor) -> Tensor:
         """(B, L) float32: [b, t] = value of the state before ids[b, t] is sampled. Rows are padded on the right."""
-        hidden_BLD = self.trunk(input_ids=ids_BL, use_cache=False).last_hidden_state
+        with mixed(self.autocast, ids_BL.device.type):
+            hidden_BLD = self.trunk(input_ids=ids_BL, use_cache=False).last_hidden_state
         return preceding(self.head(hidden_BLD.float()).squeeze(-1))

@@ -37,7 +37,7 @@ def learn(parts: Parts, groups: Sequence[Group]) -> tuple[list[list[list[float]]
         algorithm,
         parts.learner,
         found,
-        micro_tokens=parts.config.learner.micro_tokens,
+        micro_tokens=parts.learner.micro_tokens,
         rng=parts.rng("learn"),
         probed=[row for row in found if row.group < new and not row.shown],
     )
@@ -59,7 +59,14 @@ def learn_rows(
     """
     metrics: Metrics = {"rows/count": len(found), "rows/zero": sum(is_zero([row]) for row in found)}
     metrics |= probe(learner, found if probed is None else probed, micro_tokens, rng)
-    cut = minibatches(found, algorithm, count=algorithm.config.minibatches, micro_tokens=micro_tokens, rng=rng)
+    cut = minibatches(
+        found,
+        algorithm,
+        count=algorithm.config.minibatches,
+        micro_tokens=micro_tokens,
+        rng=rng,
+        beside=learner.config.packing,
+    )
     flat = algorithm.prepare(learner, [batch for part in cut for batch in part]) if cut else []
     if algorithm.config.correction is not None:
         flat = algorithm.remembered(learner, flat)

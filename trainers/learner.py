@@ -7,23 +7,23 @@ same weights.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.distributed.device_mesh import DeviceMesh
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from trainers import checkpoint
+from trainers import checkpoint, shards
 from trainers.algorithms.base import Forward, Metrics
-from trainers.batch import Batch, Read, sampled_logprobs
+from trainers.batch import Batch
 from trainers.config import LearnerConfig
 from trainers.critic import Critic
-from trainers.models import causal_lm, weights_lock
+from trainers.models import weights_lock
+from trainers.reader import Reader, recomputed
 
 __all__ = ["Learner"]
 
@@ -40,26 +40,35 @@ class Learner:
         reference: bool = False,
         critic: bool = False,
         tokenizer: PreTrainedTokenizerBase | None = None,
+        mesh: DeviceMesh | None = None,
     ) -> None:
         """`model` is moved to `device` and changed in place; adapters alone learn where it has them.
 
         `reference` keeps the weights of this moment, or of the last `rebase`, for `forward`. `tokenizer` is saved
-        beside the model, so that a checkpoint is a whole Hugging Face directory.
+        beside the model, so that a checkpoint is a whole Hugging Face directory. On a `mesh` each of its processes
+        keeps a share of every weight, and all of them have to make the same calls; the first one's weights count.
         """
         self.config = config
         self.device = torch.device(device)
-        self.model = model.to(self.device).eval()
+        self.mesh = mesh
+        self.model = shards.placed(model, self.device).eval()
         self.tokenizer = tokenizer
-        self.critic = Critic(model).to(self.device).eval() if critic else None
+        if config.recompute:
+            recomputed(model)
+        self.critic = shards.placed(Critic(model, autocast=config.autocast), self.device).eval() if critic else None
+        self.reader = Reader(model, autocast=config.autocast, packing=config.packing)
+        if mesh is not None:
+            self.reader.plain_head = shards.agreed(self.reader.plain_head, self.device)
+            for part in (self.reader, self.critic):
+                if part is not None:
+                    shards.shard(part, mesh, self.device, half=config.autocast)
         self.version = 0
         """Optimizer steps taken."""
         self.skipped = 0
         """Optimizer steps not taken, because the gradient was not finite."""
         self.phase_start = 0
         """The version at which the schedule began."""
-        self._policy: Any = causal_lm(model)
         self._lock = weights_lock(model)
-        self._plain_head = self._head_is_plain()
         self._keeps_reference = reference
         self._reference: dict[str, Tensor] = {}
         self.rebase()
@@ -73,20 +82,31 @@ class Learner:
         return found
 
     @property
+    def micro_tokens(self) -> int:
+        """At most so many tokens, padding included, in one batch."""
+        return self.config.micro_tokens
+
+    @property
     def reference(self) -> Mapping[str, Tensor]:
         """The frozen reference policy: a copy of every weight that learns; empty where none is kept."""
         return self._reference
 
     def weights(self) -> dict[str, Tensor]:
-        """The policy's weights that learn, by the model's names; they share its memory."""
-        return {name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad}
+        """The policy's weights that learn, by the model's names, in the first process; one alone shares memory."""
+        found = {}
+        for name, p in self.model.named_parameters():
+            if p.requires_grad:
+                tensor = shards.whole(p.detach())
+                if shards.first(self.mesh):
+                    found[name] = tensor
+        return found
 
     def rebase(self) -> None:
         """What is learned so far becomes the start: a fresh optimizer and schedule, the reference is the policy now."""
         self.phase_start = self.version
         self.optimizer = self.fresh_optimizer()
         if self._keeps_reference:
-            self._reference = {name: tensor.clone() for name, tensor in self.weights().items()}
+            self._reference = {n: p.detach().clone() for n, p in self.model.named_parameters() if p.requires_grad}
 
     def forward(self, batch: Batch, needs: frozenset[str] = frozenset()) -> Forward:
         """What `needs` names (`Need`), and the log-probabilities, (B, L).
@@ -94,21 +114,19 @@ class Learner:
         All but values are 0 where the policy did not sample. Raises ValueError for greedy samples, whose distribution
         has no gradient, and where a reference or critic is needed that was not kept.
         """
-        if not bool((batch.temperature_B > 0).all()):
-            raise ValueError("samples drawn at temperature 0 cannot be trained on; play with a temperature above 0")
+        self._refuse(batch, needs)
         home, here = batch.ids_BL.device, batch.to(self.device)
-        read = self._read(here, {}, needs)
+        asked = (here.ids_BL, here.mask_BL, here.temperature_B)
+        lengths = here.real_BL.sum(1).tolist() if self.config.packing else ()
+        read = self.reader(*asked, needs, lengths)
         reference_BL = value_BL = None
         if "reference" in needs:
-            if not self._reference:
-                raise ValueError("the loss needs a reference policy, but this learner keeps none")
-            with torch.no_grad(), self._lock:  # its weights are in the module's place, where others sample
-                reference_BL = self._read(here, self._reference).logp_BL.to(home)
+            # Its weights are in the module's place, where others sample.
+            with torch.no_grad(), self._lock, self._replaced() as weights:
+                reference_BL = self.reader(*asked, lengths=lengths, weights=weights).logp_BL.to(home)
         if "value" in needs:
-            if self.critic is None:
-                raise ValueError("the loss needs values, but this learner has no critic")
-            with self._autocast():
-                value_BL = self.critic(here.ids_BL).to(home)
+            assert self.critic is not None
+            value_BL = self.critic(here.ids_BL).to(home)
         return Forward(
             logp_BL=read.logp_BL.to(home),
             entropy_BL=None if read.entropy_BL is None else read.entropy_BL.to(home),
@@ -132,7 +150,7 @@ class Learner:
         for name, group in (("policy", self._own(critic=False)), ("critic", self._own(critic=True))):
             if group:
                 norm = torch.nn.utils.clip_grad_norm_(group, self.config.grad_clip)
-                norms[name] = float(norm)
+                norms[name] = float(shards.whole(norm))
                 finite = finite and math.isfinite(norms[name])
         factor = lr_scale * (self.schedule(self.version - self.phase_start) if lr is None else lr / self.config.lr)
         for settings in self.optimizer.param_groups:
@@ -173,48 +191,33 @@ class Learner:
         with self._lock:
             checkpoint.load(self, directory)
 
-    def restore_reference(self, weights: dict[str, Tensor]) -> None:
-        """Put a saved reference back."""
-        self._reference = {name: tensor.to(self.device) for name, tensor in weights.items()}
+    def close(self) -> None:
+        """Nothing more is learned; safe to call twice."""
 
-    def _read(self, batch: Batch, weights: Mapping[str, Tensor], needs: frozenset[str] = frozenset()) -> Read:
-        """What the model, some of its weights replaced, says of the batch's sampled ids."""
-        with self._autocast():
-            states_BLX = self._call(weights, batch.ids_BL, trunk_only=self._plain_head)
-            head = self._head(weights) if self._plain_head else nn.Identity()
-            return sampled_logprobs(states_BLX, head, batch.ids_BL, batch.mask_BL, batch.temperature_B, needs)
+    def _refuse(self, batch: Batch, needs: frozenset[str]) -> None:
+        if not bool((batch.temperature_B > 0).all()):
+            raise ValueError("samples drawn at temperature 0 cannot be trained on; play with a temperature above 0")
+        if "reference" in needs and not self._reference:
+            raise ValueError("the loss needs a reference policy, but this learner keeps none")
+        if "value" in needs and self.critic is None:
+            raise ValueError("the loss needs values, but this learner has no critic")
 
-    def _call(self, weights: Mapping[str, Tensor], ids_BL: Tensor, *, trunk_only: bool) -> Tensor:
-        """(B, L, D) hidden states of the trunk, or (B, L, V) logits of the model."""
-        inner = self._policy.base_model if trunk_only else self._policy
-        prefix = _name_of(self.model, inner)
-        own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-        out: Any = functional_call(inner, own, (), {"input_ids": ids_BL, "use_cache": False})
-        found: Tensor = out.last_hidden_state if trunk_only else out.logits
-        return found
+    @contextmanager
+    def _replaced(self) -> Iterator[Mapping[str, Tensor]]:
+        """While the reference is read: the weights to read in the place of the model's.
 
-    def _head(self, weights: Mapping[str, Tensor]) -> Any:
-        """The output embedding, maybe with other weights; a tied one is replaced by its input twin."""
-        head = self._policy.get_output_embeddings()
-        assert head is not None
-        by_storage = {p.data_ptr(): weights[name] for name, p in self.model.named_parameters() if name in weights}
-        own = {name: by_storage[p.data_ptr()] for name, p in head.named_parameters() if p.data_ptr() in by_storage}
-        return lambda hidden_SD: functional_call(head, own, (hidden_SD,))
-
-    @torch.no_grad()
-    def _head_is_plain(self) -> bool:
-        """Whether the logits are the output embedding of the trunk's states, with nothing done to them after."""
-        if self._policy.get_output_embeddings() is None:
-            return False
-        ids_BL = torch.arange(4, device=self.device)[None]
-        hidden_BLD = self._policy.base_model(input_ids=ids_BL, use_cache=False).last_hidden_state
-        logits_BLV = self._policy(input_ids=ids_BL, use_cache=False).logits
-        return torch.allclose(self._policy.get_output_embeddings()(hidden_BLD), logits_BLV, rtol=1e-3, atol=1e-4)
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if not self.config.autocast:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        A share of a weight cannot be passed by the side, so it is put in its place; nobody else reads shares.
+        """
+        if self.mesh is None:
+            yield self._reference
+            return
+        own = {name: p.detach() for name, p in self.model.named_parameters() if name in self._reference}
+        kept = {name: share.clone() for name, share in own.items()}
+        try:
+            shards.put(own, self._reference)
+            yield {}
+        finally:
+            shards.put(own, kept)
 
     def _own(self, *, critic: bool) -> list[nn.Parameter]:
         return [p for name, p in self.parameters.items() if name.startswith("critic.") == critic]
@@ -230,9 +233,3 @@ class Learner:
                 if own:
                     groups.append({"params": own, "lr": peak, "peak": peak, "weight_decay": decay})
         return torch.optim.AdamW(groups, betas=self.config.betas, fused=True)
-
-
-def _name_of(model: nn.Module, inner: nn.Module) -> str:
-    """Prefix of the names of `inner`'s parameters in `model`."""
-    name = next(name for name, module in model.named_modules() if module is inner)
-    return f"{name}." if name else ""

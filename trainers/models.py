@@ -39,13 +39,16 @@ transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # 
 
 __all__ = [
     "add_lora",
+    "blocks",
     "build_model",
     "causal_lm",
     "context_tokens",
     "embedding_shape",
     "load_model",
-    "load_weights",
     "parameter_count",
+    "saved_weights",
+    "sees_all",
+    "untrained",
     "weights_lock",
 ]
 
@@ -56,8 +59,15 @@ def build_model(directory: Path, corpus: Iterable[str], size: ScratchConfig, see
     The same corpus, size and seed give the same files. Raises ValueError where the corpus is empty.
     """
     tokenizer = train_tokenizer(corpus, vocab=size.vocab, context=size.context)
+    model = untrained(size, len(tokenizer), seed, end=tokenizer.eos_token_id, pad=tokenizer.pad_token_id)
+    _save(directory, model, tokenizer)
+    return directory
+
+
+def untrained(size: ScratchConfig, vocabulary: int, seed: int, *, end: int = 0, pad: int = 0) -> LlamaForCausalLM:
+    """A model of `size` with random weights; `end` and `pad` are ids of its tokenizer's."""
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=vocabulary,
         hidden_size=size.hidden,
         intermediate_size=size.ffn,
         num_hidden_layers=size.layers,
@@ -66,14 +76,12 @@ def build_model(directory: Path, corpus: Iterable[str], size: ScratchConfig, see
         max_position_embeddings=size.context,
         tie_word_embeddings=size.tied,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=end,
+        pad_token_id=pad,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
-    _save(directory, model, tokenizer)
-    return directory
+        return LlamaForCausalLM(config)
 
 
 def load_model(
@@ -133,9 +141,23 @@ def causal_lm(model: nn.Module) -> PreTrainedModel:
     return model if inner is None else inner.model  # type: ignore[return-value]
 
 
+def blocks(model: nn.Module) -> list[nn.Module]:
+    """The layers that belong together on one device, as the model's own class names them, in order."""
+    names = {name for part in model.modules() for name in getattr(part, "_no_split_modules", None) or ()}
+    return [part for part in model.modules() if type(part).__name__.removeprefix("FSDP") in names]
+
+
 def context_tokens(model: nn.Module) -> int:
     """Longest sequence the model's positions allow."""
     return int(causal_lm(model).config.get_text_config().max_position_embeddings)
+
+
+def sees_all(model: nn.Module) -> bool:
+    """Whether every layer attends to all tokens before one, by a mask that may be given."""
+    config: Any = causal_lm(model).config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    return kinds == {"full_attention"} and not window and config._attn_implementation in ("sdpa", "eager")
 
 
 def embedding_shape(model: nn.Module) -> tuple[int, int]:
@@ -149,19 +171,23 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Copy the weights of a Hugging Face or peft directory into a model of the same kind, in place."""
+def saved_weights(model: nn.Module, path: Path) -> dict[str, Tensor]:
+    """What learns of a model of this kind, by its names, as a Hugging Face or peft directory holds it.
+
+    Raises ValueError where that is another model's.
+    """
     if hasattr(model, "peft_config"):
         import peft
 
-        peft.set_peft_model_state_dict(model, peft.load_peft_weights(str(path), device="cpu"))
-        return
-    saved = dict(_load_directory(path, "float32").named_parameters())
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name not in saved or saved[name].shape != parameter.shape:
-                raise ValueError(f"{path} belongs to another model: it has no {tuple(parameter.shape)} '{name}'")
-            parameter.copy_(saved[name])
+        held = peft.load_peft_weights(str(path), device="cpu")
+        names = {name: name.replace(".default", "") for name, p in model.named_parameters() if p.requires_grad}
+    else:
+        held = dict(_load_directory(path, "float32").named_parameters())
+        names = {name: name for name, _ in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        if name in names and (names[name] not in held or held[names[name]].shape != parameter.shape):
+            raise ValueError(f"{path} belongs to another model: it has no {tuple(parameter.shape)} '{name}'")
+    return {name: held[there].detach() for name, there in names.items()}
 
 
 _LOCKS: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()

@@ -22,9 +22,11 @@ from envserver.catalogue import env_name
 from envserver.client import Gym
 from envserver.schema import Task
 from skills_db.store import Store
+from trainers import channel
 from trainers.alarms import Alarms
 from trainers.algorithms.base import Algorithm, Metrics
 from trainers.config import RunConfig
+from trainers.crew import learner_for
 from trainers.display import Display
 from trainers.distillers.base import Distiller
 from trainers.engines.base import Engine
@@ -226,7 +228,9 @@ async def assembled(
         chat = Chat(tokenizer)
         engine = engine_for(config, model, chat)
         stack.push_async_callback(engine.close)
-        learner = Learner(
+        if algorithm.takes_gradients and channel.size() > 1:
+            raise BadConfig(f"{config.algorithm.__dict__['name']} takes gradients apart, which many processes cannot")
+        learner = learner_for(
             model,
             config.learner,
             device=config.model.device,
@@ -234,6 +238,7 @@ async def assembled(
             critic=algorithm.needs_critic,
             tokenizer=tokenizer,
         )
+        stack.callback(learner.close)
         library = library_for(config, memory.store, chat)
         data = QueryData(library, config.skills.reading) if library is not None else None
         player = Player(config, chat, engine, library)

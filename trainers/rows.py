@@ -14,6 +14,7 @@ from typing import Literal
 
 from trainers.algorithms.base import Algorithm, Group
 from trainers.batch import Batch, Row, collate
+from trainers.packing import Bins
 from trainers.segments import segments
 
 __all__ = ["credited", "is_zero", "minibatches", "packed", "rows"]
@@ -57,9 +58,17 @@ def is_zero(unit: Sequence[Row]) -> bool:
 
 
 def minibatches(
-    found: Sequence[Row], algorithm: Algorithm, *, count: int, micro_tokens: int, rng: random.Random
+    found: Sequence[Row],
+    algorithm: Algorithm,
+    *,
+    count: int,
+    micro_tokens: int,
+    rng: random.Random,
+    beside: bool = False,
 ) -> list[list[Batch]]:
     """`count` random parts of about equal size, each packed into Batches of at most `micro_tokens` = B * L.
+
+    With `beside` rows will be laid side by side, and `micro_tokens` counts the long rows that hold them.
 
     A part that holds nothing to compute is left out, so fewer may come back.
     """
@@ -70,7 +79,7 @@ def minibatches(
         part = units[start::count]
         idle = [unit for unit in part if algorithm.skips_zero and is_zero(unit)]
         live = [unit for unit in part if not (algorithm.skips_zero and is_zero(unit))]
-        batches = [collate(run) for run in packed(live, micro_tokens)]
+        batches = [collate(run) for run in packed(live, micro_tokens, beside=beside)]
         weights = [algorithm.weight(batch) for batch in batches]
         total = sum(weights) + sum(algorithm.weight(collate(run)) for run in packed(idle, micro_tokens))
         if batches:
@@ -79,24 +88,48 @@ def minibatches(
     return parts
 
 
-def packed(units: Sequence[Unit], micro_tokens: int) -> list[list[Row]]:
+def packed(units: Sequence[Unit], micro_tokens: int, *, beside: bool = False) -> list[list[Row]]:
     """Units sorted by length into runs of at most `micro_tokens` = B * L, padding included.
 
-    A unit that is larger than that stands alone.
+    With `beside` B counts rows as long as the longest one, each of which may hold several: what is left of them is
+    filled with the longest units that fit. A unit that is larger than `micro_tokens` stands alone.
     """
-
-    def longest(unit: Unit) -> int:
-        return max(len(row.segment) for row in unit)
-
     runs: list[list[Row]] = []
+    ordered = sorted(units, key=_longest, reverse=True)
+    if beside:
+        while ordered:
+            run, ordered = _filled(ordered, micro_tokens)
+            runs.append(run)
+        return runs
     width = 0
-    for unit in sorted(units, key=longest, reverse=True):
+    for unit in ordered:
         if runs and (len(runs[-1]) + len(unit)) * width <= micro_tokens:
             runs[-1] += unit
         else:
             runs.append(list(unit))
-            width = longest(unit)
+            width = _longest(unit)
     return runs
+
+
+def _filled(units: Sequence[Unit], micro_tokens: int) -> tuple[list[Row], list[Unit]]:
+    """The first unit with all that find room beside it, in order; and those that do not."""
+    run, left, width = list(units[0]), [], _longest(units[0])
+    bins = Bins(width)
+    for row in run:
+        bins.put(len(row.segment))
+    for unit in units[1:]:
+        more = bins.copy()
+        for row in unit:
+            more.put(len(row.segment))
+        if len(more) * width <= micro_tokens:
+            run, bins = run + unit, more
+        else:
+            left.append(unit)
+    return run, left
+
+
+def _longest(unit: Unit) -> int:
+    return max(len(row.segment) for row in unit)
 
 
 def _units(found: Sequence[Row], together: Literal["row", "episode", "group"]) -> list[Unit]:

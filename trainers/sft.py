@@ -46,7 +46,7 @@ async def sft(
         done = 0
         for epoch in range(config.epochs):
             seen = loss = hits = 0.0
-            for batches in sft_batches(units, config.batch_episodes, learner.config.micro_tokens, rng):
+            for batches in sft_batches(units, config.batch_episodes, learner.micro_tokens, rng):
                 rate = (config.lr or learner.config.lr) * _share(done, steps)
                 tokens = sum(batch.sampled_tokens for batch in batches)
                 nats, right = await unbroken(asyncio.to_thread(_learn, learner, batches, rate))

@@ -11,9 +11,11 @@ from tiny import tiny_model
 
 from trainers.batch import Batch, Row, collate, token_entropies, token_logprobs
 from trainers.config import LearnerConfig, LoraConfig
+from trainers.costs import worst_bytes
 from trainers.engines.local import Local
 from trainers.learner import Learner
 from trainers.models import load_model
+from trainers.reader import mixed
 from trainers.segments import Segment
 
 
@@ -118,6 +120,40 @@ def test_gradients_of_micro_batches_add_up_to_those_of_the_whole() -> None:
         parts.backward(-parts.forward(row).logp_BL.sum() / total)
     for name, parameter in whole.parameters.items():
         torch.testing.assert_close(parts.parameters[name].grad, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(r=4)])
+def test_what_is_computed_again_has_the_gradients_of_what_was_kept(lora: LoraConfig | None) -> None:
+    kept, again, shown = learner(lora, critic=True), learner(lora, critic=True, recompute=True), batch()
+    held = []
+    for one in (kept, again):
+        nll(one, shown)
+        value_BL = one.forward(shown, frozenset({"value"})).value_BL
+        assert value_BL is not None
+        one.backward(((value_BL - 1) ** 2 * shown.mask_BL).sum())
+        held.append(worst_bytes(lambda one=one: nll(one, shown), one.device))
+    for name, parameter in kept.parameters.items():
+        assert (parameter.grad is None) == (again.parameters[name].grad is None)
+        if parameter.grad is not None:
+            torch.testing.assert_close(again.parameters[name].grad, parameter.grad, rtol=1e-5, atol=1e-6)
+    assert held[1] < 0.8 * held[0]
+
+
+def test_the_head_computes_in_float32_whatever_the_trunk_does() -> None:
+    shown = batch(temperature=1.0)
+    for one in (learner(autocast=True), Learner(learner().model.bfloat16(), LearnerConfig())):
+        with torch.no_grad(), mixed(one.config.autocast, "cpu"):
+            hidden_BLD = one.model.base_model(input_ids=shown.ids_BL, use_cache=False).last_hidden_state
+        weight_VD = one.model.get_output_embeddings().weight
+        exact_BLV = hidden_BLD.float() @ weight_VD.float().T
+        expected_BL = token_logprobs(exact_BLV, shown.ids_BL) * shown.mask_BL
+        rounded_BL = token_logprobs(exact_BLV.bfloat16(), shown.ids_BL) * shown.mask_BL
+        found_BL = one.forward(shown).logp_BL
+        assert found_BL.dtype == torch.float32
+        torch.testing.assert_close(found_BL, expected_BL, rtol=1e-5, atol=1e-5)
+        assert not torch.allclose(found_BL, rounded_BL, rtol=1e-4, atol=1e-4)
+        nll(one, shown)
+        assert all(p.grad is not None for p in one.parameters.values())
 
 
 def test_the_same_batches_give_the_same_weights() -> None:

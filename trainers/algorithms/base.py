@@ -127,6 +127,8 @@ class Algorithm:
     """True where episodes of a group are compared in `loss` or `update`."""
     weighs_tokens: ClassVar[bool] = True
     """True where `loss` is linear in the advantages of tokens, so that a weight of theirs is a weight in the loss."""
+    takes_gradients: ClassVar[bool] = False
+    """True where `update` reads and writes the gradients themselves, which no one of many processes has whole."""
 
     def __init__(self, config: AlgorithmConfig, pool: TaskPool) -> None:
         """Raises ValueError for a correction where advantages of tokens are not weighed."""

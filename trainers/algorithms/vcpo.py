@@ -66,6 +66,7 @@ class Vcpo(Algorithm):
     config: VcpoConfig
     pools_groups = True
     weighs_tokens = False
+    takes_gradients = True
 
     def loss(self, forward: Forward, batch: Batch) -> tuple[Tensor, Metrics]:
         """Scalar: REINFORCE with truncated sequence weights and the batch's own advantages.

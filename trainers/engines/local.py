@@ -149,6 +149,12 @@ class Local:
         """Nothing happens here that a run would not measure itself."""
         return {}
 
+    @property
+    def cached_token_bytes(self) -> float:
+        """What a token of a row costs, once something was read."""
+        cache = self._rows.cache
+        return cache.bytes / (cache.rows * (cache.slots + 1))
+
     async def close(self) -> None:
         """Stop the thread; samples under way raise RuntimeError."""
         await asyncio.to_thread(self._stop)
