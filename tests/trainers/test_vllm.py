@@ -1,11 +1,13 @@
-"""vLLM itself: `VLLM_PYTHON=/path/to/python pytest -m slow tests/trainers/test_vllm.py`, five minutes on two cores."""
+"""vLLM itself: `VLLM_PYTHON=/path/to/python pytest -m slow tests/trainers/test_vllm.py`, eight minutes on two cores."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,14 +15,17 @@ from pathlib import Path
 import pytest
 import runs
 import torch
+from test_vllm_keeper import below
 from tiny import corpus
 
 from agents.chat import Chat
+from envserver.launch import launch
 from trainers import recipe
 from trainers.config import RunConfig, ScratchConfig
 from trainers.engines._vllm.keeper import PLUGIN, Keeper
 from trainers.engines._vllm.wire import ServerError
 from trainers.engines.vllm import Vllm
+from trainers.loop import train
 from trainers.models import build_model, load_model
 from trainers.run import Run
 
@@ -136,6 +141,46 @@ async def test_a_killed_learner_leaves_nothing_and_goes_on(tmp_path: Path, gym_u
     found = runs.rows(run)
     assert [row["step"] for row in found] == list(range(done + 3))
     assert all(row.get("sync/parity_max_nats", 0.0) <= 1e-5 for row in found)
+
+
+async def test_a_killed_environment_server_is_waited_for_and_no_episode_is_lost(tmp_path: Path) -> None:
+    """While play runs two steps ahead; the next server has the ledger of the one before, at its address."""
+    told = config(tmp_path).model_dump(mode="json")
+    ledger, log = tmp_path / "ledger", tmp_path / "envserver.log"
+    with launch(["keydoor"], workers=1, ledger=ledger, log=log) as first:
+        table = runs.table(tmp_path, first.url) | {"model": told["model"], "engine": told["engine"], "steps": 9}
+        table |= {"eval": {"every": 0}, "sampling": {"tasks_per_step": 2, "group_size": 3, "staleness": 2}}
+        found = recipe.resolve(table)
+        run = Run(found.directory)
+        training = asyncio.create_task(train(found))
+        await runs.steps(run, 3, going=lambda: not training.done())
+        os.killpg(first.pid, signal.SIGKILL)
+    port = int(first.url.rpartition(":")[2])
+    with launch(["keydoor"], workers=1, ledger=ledger, log=log, port=port):
+        await training
+    rows = runs.rows(run)
+    assert [row["step"] for row in rows] == list(range(10))
+    assert sum(row.get("episode/invalid", 0) for row in rows) == 0
+    assert all(row.get("async/staleness_max", 0) <= 2 for row in rows)
+    assert all(row.get("sync/parity_max_nats", 0.0) <= 1e-5 for row in rows)
+
+
+def test_serve_ends_with_all_its_processes(tmp_path: Path) -> None:
+    file, port_file = tmp_path / "run.json", tmp_path / "url"
+    file.write_text(recipe.text(config(tmp_path)))
+    asked = [sys.executable, "-m", "trainers", "serve", str(file), "--port", "0", "--port-file", str(port_file)]
+    serving = subprocess.Popen(asked, stdout=subprocess.DEVNULL)
+    while not port_file.exists():
+        assert serving.poll() is None
+        time.sleep(0.2)
+    children = below(serving.pid)
+    assert len(children) >= 3  # the leash, the front end, the engine
+    serving.send_signal(signal.SIGTERM)
+    assert serving.wait(60) == 130
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.gpu
