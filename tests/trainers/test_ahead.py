@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import runs
 import torch
+from far_away import far_away
 from safetensors.torch import load_file
 from tiny import spoken
 
@@ -232,6 +233,20 @@ async def test_ctrl_c_saves_the_last_whole_step_and_a_run_may_go_on_in_turn(gym_
 
 def in_turn(config: RunConfig) -> Any:
     return config.sampling.model_copy(update={"staleness": 0})
+
+
+@pytest.mark.slow  # and no statement about a busy machine: the difference is a third and more
+async def test_where_worlds_are_far_away_play_ahead_takes_more_steps_a_minute(gym_url: str, tmp_path: Path) -> None:
+    took_s = []
+    async with far_away(gym_url, 0.06) as url:
+        for k in (0, 2):
+            pairs = ["steps=25", "eval.every=0", "checkpoint.every=100", "context={name='window', turns=1}"]
+            pairs += [f"sampling.staleness={k}", "sampling.tasks_per_step=8", "sampling.concurrency=24"]
+            run = await train(runs.config(tmp_path / str(k), url, *pairs))
+            rows = runs.rows(run)[1:]
+            took_s.append(sum(row["time/step_s"] for row in rows))
+            print(f"k = {k}: {60 * len(rows) / took_s[-1]:.0f} steps a minute")
+    assert took_s[1] < 0.9 * took_s[0]
 
 
 async def test_a_step_that_cannot_be_played_ends_the_run_in_its_turn(
