@@ -153,7 +153,7 @@ def main(args: Sequence[str]) -> None:
         print("| vLLM on the same CPU | not installed | | | | |")
     print()
     print(table("update: forward, backward, step", "tokens/s", updates), end="\n\n")
-    print(table("update of rows of 30 to 300 sampled tokens", "tokens/s, no padding", uneven), end="\n\n")
+    print(table("update of uneven rows", "tokens/s, no padding", uneven), end="\n\n")
     if steps_of_grpo:
         print(grpo_table(steps_of_grpo), end="\n\n")
     print("| a training step on keydoor, served | share of wall time |\n|---|---:|")
