@@ -230,6 +230,8 @@ async def assembled(
         stack.push_async_callback(engine.close)
         if algorithm.takes_gradients and channel.size() > 1:
             raise BadConfig(f"{config.algorithm.__dict__['name']} takes gradients apart, which many processes cannot")
+        if "distribution" in algorithm.keeps and channel.size() > 1:
+            raise BadConfig(f"{config.algorithm.__dict__['name']} reads whole distributions, which stay in one process")
         learner = learner_for(
             model,
             config.learner,

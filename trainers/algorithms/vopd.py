@@ -24,7 +24,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainers.algorithms.base import Algorithm, AlgorithmConfig
+from trainers.algorithms.base import Algorithm, AlgorithmConfig, Need
 from trainers.batch import Batch
 from trainers.mentor import Mentor, common
 
@@ -61,6 +61,11 @@ class Vopd(Algorithm):
     def __init__(self, config: Any, pool: Any) -> None:
         super().__init__(config, pool)
         self.mentor: Mentor | None = None
+
+    @property
+    def keeps(self) -> frozenset[Need]:
+        """The whole distribution at each token, in `prepare`."""
+        return super().keeps | {"distribution"}
 
     def meet(self, tokenizer: Any) -> None:
         """Load the teacher. Raises ValueError where there is none or it has another tokenizer."""
