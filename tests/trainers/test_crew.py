@@ -11,11 +11,14 @@ from pathlib import Path
 
 import crew_play
 import pytest
+import runs
 import torch
 from safetensors.torch import load_file
 from tiny import tiny_model
 
+from trainers import recipe
 from trainers.models import load_model
+from trainers.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,28 @@ def both(alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for one in running:
             one.kill()
     return out
+
+
+@pytest.mark.slow
+def test_a_run_under_torchrun_learns_what_one_process_does_and_one_goes_on_with_it(
+    gym_url: str, tmp_path: Path
+) -> None:
+    pairs = ("eval.every=0", "checkpoint.every=1", "steps=2", "learner.lr=1e-3", "engine.deterministic=true")
+    one, two = (runs.config(tmp_path / name, gym_url, *pairs) for name in ("one", "two"))
+    files = []
+    for config in (one, two):
+        file = tmp_path / f"{config.directory.parent.name}.json"
+        file.write_text(recipe.text(config))
+        files.append(str(file))
+    train = ["-m", "trainers", "train"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *train]
+    subprocess.run([sys.executable, *train, files[0]], check=True, timeout=200)
+    subprocess.run([*torchrun, files[1]], check=True, timeout=200)
+    saved = [Run(config.directory).checkpoints()[-1].model / "model.safetensors" for config in (one, two)]
+    weights, others = map(load_file, saved)
+    assert max(float((weights[name] - others[name]).abs().max()) for name in weights) < 1e-5
+    subprocess.run([sys.executable, *train, files[1], "steps=3", "--resume"], check=True, timeout=200)
+    assert [row["step"] for row in runs.rows(Run(two.directory))] == [0, 1, 2, 3]
 
 
 def same(one: Path, other: Path, *, within: float) -> None:
