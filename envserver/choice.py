@@ -41,9 +41,12 @@ class Choice(BaseModel):
             place = self.index
             if place is None:
                 _, total = await page(split, 0)
+                if not total:
+                    raise UnknownTask(f"'{env}' has no tasks in '{split}'; name a split that has some")
                 place = random.randrange(total) if self.seed is None else self.seed % total
             keys, total = await page(split, place)
             if not keys:
-                raise UnknownTask(f"'{env}' has {total} tasks in '{split}'; the last index is {total - 1}")
+                last = f"the last index is {total - 1}" if total else "name a split that has some"
+                raise UnknownTask(f"'{env}' has {total} tasks in '{split}'; {last}")
             key = keys[0]
         return Task(env=env, key=key, seed=self.seed or 0, options=self.options)

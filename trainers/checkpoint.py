@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
@@ -41,11 +42,11 @@ def save(learner: Learner, directory: Path) -> None:
     """Write the learner's files into `directory`, which is made where it is missing."""
     first = shards.first(learner.mesh)
     directory.mkdir(parents=True, exist_ok=True)
-    weights = {name: shards.whole(p.detach()) for name, p in learner.model.named_parameters() if p.requires_grad}
+    weights = shards.learned(learner.model, learner.mesh)
     (directory / "state").mkdir(exist_ok=True)
     if held := _state(learner, _moments(learner)):
         writer = HuggingFaceStorageWriter(str(directory / "state"), save_distributed=True)
-        with _alone_too():
+        with _plainly():
             state_dict_saver.save(held, storage_writer=writer, no_dist=learner.mesh is None)
     if not first:
         return
@@ -100,7 +101,7 @@ def load(learner: Learner, directory: Path) -> None:
     }
     if wanted := _state(learner, moments):
         reader = HuggingFaceStorageReader(str(directory / "state"))
-        with _alone_too():
+        with _plainly():
             state_dict_loader.load(wanted, storage_reader=reader, no_dist=learner.mesh is None)
     own = {name: p.detach() for name, p in learner.model.named_parameters() if p.requires_grad}
     shards.spread(own, saved_weights(learner.model, directory / "model") if shards.first(learner.mesh) else None)
@@ -121,11 +122,16 @@ def load(learner: Learner, directory: Path) -> None:
 
 
 @contextmanager
-def _alone_too() -> Iterator[None]:
-    """One process is no mistake, whatever torch says of it."""
+def _plainly() -> Iterator[None]:
+    """One process is no mistake, whatever torch says of it; and what fails is an OSError of one sentence."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        yield
+        try:
+            yield
+        except CheckpointException as error:
+            # It is no Exception, and holds a traceback a process.
+            cause, _ = next(iter(error.failures.values()))
+            raise OSError(f"a checkpoint's state/ could not be written or read: {cause}") from error
 
 
 def _moments(learner: Learner) -> dict[str, Tensor]:

@@ -93,13 +93,7 @@ class Learner:
 
     def weights(self) -> dict[str, Tensor]:
         """The policy's weights that learn, by the model's names, in the first process; one alone shares memory."""
-        found = {}
-        for name, p in self.model.named_parameters():
-            if p.requires_grad:
-                tensor = shards.whole(p.detach())
-                if shards.first(self.mesh):
-                    found[name] = tensor
-        return found
+        return shards.learned(self.model, self.mesh)
 
     def rebase(self) -> None:
         """What is learned so far becomes the start: a fresh optimizer and schedule, the reference is the policy now."""

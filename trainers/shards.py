@@ -88,3 +88,14 @@ def first(mesh: DeviceMesh | None) -> bool:
 def whole(tensor: Tensor) -> Tensor:
     """All of a tensor that may be shared; then every process has to ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def learned(model: nn.Module, mesh: DeviceMesh | None) -> dict[str, Tensor]:
+    """The weights that learn, by the model's names, in the first process; one alone shares memory."""
+    found = {}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            tensor = whole(p.detach())
+            if first(mesh):
+                found[name] = tensor  # the others let go of each at once
+    return found

@@ -197,7 +197,10 @@ def after(content: str, text: str) -> str:
 def _choice(row: Mapping[str, Any], options: Mapping[str, JsonValue]) -> Choice:
     # A table has a value in every row, and None where a row says nothing; numpy's integers are not Python's.
     said = {name: row[name] for name in Choice.model_fields if row.get(name) is not None}
-    own = {name: value for name, value in dict(said.pop("options", {})).items() if value is not None}
+    options_here = said.pop("options", {})
+    if not isinstance(options_here, Mapping):
+        raise BadRequest(f"a row's options cannot be read: they are a {type(options_here).__name__}, not a mapping")
+    own = {name: value for name, value in options_here.items() if value is not None}
     said |= {name: int(said[name]) for name in ("index", "seed") if isinstance(said.get(name), Integral)}
     try:
         choice = Choice(**said, options={**options, **own})

@@ -120,6 +120,7 @@ def test_a_row_is_read_as_tables_hold_it(gym_url):
         ({"index": -1}, BadRequest, "a row's index cannot be read"),
         ({"index": 10_000}, UnknownTask, "10000 tasks in 'train'"),
         ({"key": "nowhere"}, UnknownTask, "nowhere"),
+        ({"seed": 1, "options": "{}"}, BadRequest, "options cannot be read: they are a str"),
     ],
 )
 def test_a_row_that_every_rollout_would_stumble_over_is_raised(gym_url, row, error, said):

@@ -256,7 +256,7 @@ def test_a_check_that_would_try_nothing_is_refused():
 
 def test_the_documented_environment_is_found_by_its_entry_point_and_keeps_the_rules(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "environments.md").read_text()
-    (tmp_path / "acme_coin.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    (tmp_path / "acme_coin.py").write_text(page.partition("\n```python\n")[2].partition("```")[0])
     info = tmp_path / "acme_coin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-coin\nVersion: 1.0\n")

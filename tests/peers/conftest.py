@@ -14,6 +14,8 @@ import pytest
 HERE = Path(__file__).parent
 VENVS = Path(os.environ.get("TURNHALLE_VENVS", HERE.parents[1] / ".venvs"))
 
+FOUND = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
+
 Run = Callable[..., Any]
 
 # The server's own process has to find `worlds`.
@@ -42,7 +44,7 @@ def peer(peer_python: Callable[[str], Path]) -> Run:
         # The peers know no package of ours, and import none; a trainer has our client beside it.
         environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         environ |= {"PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"} if ours else {}
-        if needs and subprocess.run([python, "-c", f"import {needs}"], capture_output=True, check=False).returncode:
+        if needs and subprocess.run([python, "-c", FOUND, needs], check=False).returncode:
             pytest.skip(f"{needs} is for another Python: make clean, then make test-peers PYTHON=python3.12")
         done = subprocess.run(
             [python, str(HERE / script), *arguments],

@@ -20,7 +20,7 @@ def url(tmp_path):
 
 
 def test_trl_trains_a_model_in_a_served_world(peer, url):
-    seen = peer("trl", "trl_grpo.py", url, needs="trl", ours=True)
+    seen = peer("trl", "trl_grpo.py", url, ours=True)
     assert seen["prompt"].startswith("Get out.\n\nYou are locked in a room.")
     assert seen["prompt"].endswith(f"{ROOM}\n\n{CHOICES}")
     assert seen["said"][-1] == "The door opens: you are out."
@@ -56,7 +56,7 @@ def test_verls_worker_plays_our_loop_and_our_tool(peer, url):
 
 
 def test_skyrls_generator_plays_our_text_environment(peer, url):
-    seen = peer("skyrl", "skyrl_generator.py", url, needs="skyrl.train", ours=True)
+    seen = peer("skyrl", "skyrl_generator.py", url, needs="skyrl", ours=True)
     whole, lost = seen["whole"], seen["lost"]
     system, user = whole["prompts"][0].split("<|im_end|>\n<|im_start|>user\n")
     assert system.startswith("<|im_start|>system\nYou are locked in a room.")

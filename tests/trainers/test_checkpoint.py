@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,19 @@ def test_a_resumed_learner_takes_the_same_steps(tmp_path: Path, lora: LoraConfig
     one, other = straight.forward(batch(seed=9), wanted), resumed.forward(batch(seed=9), wanted)
     assert torch.equal(one.reference_BL, other.reference_BL)  # type: ignore[arg-type]
     assert torch.equal(one.value_BL, other.value_BL)  # type: ignore[arg-type]
+
+
+def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path) -> None:
+    one = learner()
+    train(one, 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match="state/ could not be written") as said:
+            one.save(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(str(said.value).splitlines()) == 1
 
 
 def test_the_policy_in_a_checkpoint_loads_like_any_model(tmp_path: Path) -> None:

@@ -164,6 +164,12 @@ def test_a_loss_without_weights_on_tokens_refuses_a_correction():
         algorithm(Vcpo, correction={"cap": 3.0})
 
 
+def test_trloo_rejects_by_one_thing_alone(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="both act on the ratio"):
+        config(tmp_path, None, "algorithm=trloo", "algorithm.correction.cap=3")
+    assert config(tmp_path, None, "algorithm=trloo", "algorithm.mrs=false", "algorithm.correction.cap=3")
+
+
 def test_a_correction_is_a_table_of_a_run_and_wrong_ones_are_refused(tmp_path: Path):
     found = config(tmp_path, None, "algorithm.correction.mask=geometric", "algorithm.correction.low=0.99")
     assert found.algorithm.correction == CorrectionConfig(mask="geometric", low=0.99)

@@ -18,6 +18,7 @@ import pytest
 from tiny import tiny_model
 
 from agents.chat import Chat
+from agents.types import Sample
 from trainers import recipe
 from trainers.cli import main
 from trainers.engine_config import EngineConfig
@@ -65,10 +66,14 @@ async def test_a_server_that_dies_in_the_middle_of_turns_is_started_again_and_ev
     await engine.load(weights, 4)
     first = server.pid
     assert first is not None
-    # Four probes of its first life, then 26 of these answers; the next kills it under all that are asked.
-    samples = await asyncio.gather(
-        *(engine.sample([5, 6, one], max_tokens=6, temperature=0.7, seed=one) for one in range(36))
-    )
+    room = asyncio.Semaphore(8)
+
+    async def ask(seed: int) -> Sample:
+        async with room:
+            return await engine.sample([5, 6, seed], max_tokens=6, temperature=0.7, seed=seed)
+
+    # Four probes of its first life, then 26 of these; the next kills it under the eight that are asked.
+    samples = await asyncio.gather(*map(ask, range(36)))
     again = await engine.sample([5, 6, 0], max_tokens=6, temperature=0.7, seed=0) if server.starts == 2 else samples[0]
     report = engine.report()
     last = server.pid

@@ -8,9 +8,9 @@ Imitation as reinforcement learning of one step a token: what the policy would n
 it is hardly drawn.
 The paper's: that rollout of one token, the reward of a match, a negative one otherwise, the policy gradient.
 Not in what this is written from, the abstract and notes: K, the penalty, the temperature of the draws, whether there is
-a baseline. Ours: K 32, penalty -0.1, the policy's own distribution at temperature 1, no baseline. What is imitated is
-the expert's episode of each task that is played (`truth = "expert"`), or what the policy itself won ("won"). What is
-played says how good the policy is, and is otherwise not learned from.
+a baseline. Ours: K 32, penalty -0.1, the policy's own distribution (of what it won, at the temperature of play), no
+baseline. What is imitated is the expert's episode of each task that is played (`truth = "expert"`), or what the policy
+itself won ("won"). What is played says how good the policy is, and is otherwise not learned from.
 """
 
 from __future__ import annotations

@@ -74,6 +74,14 @@ class TrlooConfig(AlgorithmConfig):
     """s: over so much more the chance to be kept grows to 1; 0 is a hard threshold."""
 
     @model_validator(mode="after")
+    def _rejects_once(self) -> TrlooConfig:
+        if self.mrs and self.correction is not None:
+            raise ValueError(
+                "mrs and algorithm.correction both act on the ratio of trainer to sampler; leave one out (mrs = false)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _reaches_one(self) -> TrlooConfig:
         if self.profile_from + self.profile_ramp > 1 + 1e-9:
             raise ValueError(

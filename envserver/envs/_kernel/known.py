@@ -30,12 +30,13 @@ def known(source: str, device: str, threads: int) -> float | None:
 
 
 def learn(source: str, device: str, threads: int, took_ms: float) -> None:
-    """Remember a measurement. Two who learn at once keep one of both."""
+    """Remember a measurement, where the cache can be written. Two who learn at once keep one of both."""
     path = _path(source, device, threads)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        json.dump([*_read(path), took_ms][-KEPT:], file)
-    os.replace(file.name, path)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            json.dump([*_read(path), took_ms][-KEPT:], file)
+        os.replace(file.name, path)
 
 
 def _read(path: Path) -> list[float]:

@@ -76,10 +76,12 @@ INCLUDES = {
 NATIVE = {
     "processes": r"v?fork|clone3?|system|popen|exec[lv]p?e?|posix_spawn\w*|pthread_\w+|jthread",
     "file_access": r"fopen|openat|creat|ifstream|ofstream|fstream|filesystem|mmap|munmap|mremap|mprotect|memfd_create|"
+    r"mmap64|madvise|pkey_\w+|userfaultfd|"
     r"FILE|(?:open|openat|fopen)64|v?dprintf|fcntl|f?truncate|shm_open|shmget|shmat|"
     r"(?:p?(?:read|write)v|pread|pwrite)(?:64)?(?:v2)?",
     "network": r"sendto|recvfrom|sendmsg|recvmsg|getaddrinfo",
     "introspection": r"dlopen|dlsym|dlmopen|dl_iterate_phdr|syscall|ptrace|Py[A-Z_]\w*|pybind11|process_vm_\w+|"
+    r"\w*Dispatch[A-Z]\w*|ThreadLocalState\w*|InferenceMode\w*|"
     r"sched_setaffinity|asm|__asm__|__asm",
     "environment": r"getenv|setenv|putenv|environ",
     "exit_hooks": r"atexit|on_exit|quick_exit|_exit|sigaction|constructor|destructor|ifunc|init_priority",
@@ -232,7 +234,7 @@ def check_native(source: str) -> None:
     outside = re.sub(r"^[ \t]*#[ \t]*include[^\n]*", "", plain, flags=re.M)
     patterns = [(kind, rf"(?<![\w.])(?:{words})\b") for kind, words in NATIVE.items()]
     patterns += [
-        (kind, rf"(?<![\w.:])(?:{words})(?=\s*\()|\bstd\s*::\s*(?:{words})\b|(?<!\w)::\s*(?:{words})\b")
+        (kind, rf"(?<![\w.:])_*(?:{words})(?=\s*\()|\bstd\s*::\s*(?:{words})\b|(?<!\w)::\s*(?:{words})\b")
         for kind, words in CALLED.items()
     ]
     for kind, pattern in patterns:
