@@ -150,9 +150,8 @@ class Crew(_Hand):
         self._told = True
 
     @property
-    def micro_tokens(self) -> int:
-        """So many for each process."""
-        return self.config.micro_tokens * channel.size()
+    def processes(self) -> int:
+        return channel.size()
 
     def forward(self, batch: Batch, needs: frozenset[str] = frozenset()) -> Forward:
         self._refuse(batch, needs)

@@ -37,7 +37,7 @@ def learn(parts: Parts, groups: Sequence[Group]) -> tuple[list[list[list[float]]
         algorithm,
         parts.learner,
         found,
-        micro_tokens=parts.learner.micro_tokens,
+        micro_tokens=parts.learner.config.micro_tokens,
         rng=parts.rng("learn"),
         probed=[row for row in found if row.group < new and not row.shown],
     )
@@ -65,7 +65,8 @@ def learn_rows(
         count=algorithm.config.minibatches,
         micro_tokens=micro_tokens,
         rng=rng,
-        beside=learner.config.packing,
+        processes=learner.processes,
+        beside=learner.config.packing and learner.critic is None and algorithm.teacher is None,
     )
     flat = algorithm.prepare(learner, [batch for part in cut for batch in part]) if cut else []
     if algorithm.config.correction is not None:
@@ -90,7 +91,7 @@ def probe(learner: Learner, found: Sequence[Row], micro_tokens: int, rng: random
     """
     if not found:
         return {}
-    chosen = rng.choice(packed([[row] for row in found], micro_tokens))
+    chosen = rng.choice(packed([[row] for row in found], micro_tokens, processes=learner.processes))
     batch = collate(chosen)
     with torch.no_grad():
         forward = learner.forward(batch, frozenset({"entropy"}))

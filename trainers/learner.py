@@ -82,9 +82,9 @@ class Learner:
         return found
 
     @property
-    def micro_tokens(self) -> int:
-        """At most so many tokens, padding included, in one batch."""
-        return self.config.micro_tokens
+    def processes(self) -> int:
+        """Among which the rows of a batch are dealt, the longest first."""
+        return 1
 
     @property
     def reference(self) -> Mapping[str, Tensor]:

@@ -33,12 +33,13 @@ class LearnerConfig(BaseModel):
     floor: float = Field(0.1, ge=0, le=1)
     """Share of the peak learning rate at which cosine and linear end."""
     micro_tokens: int = Field(8192, ge=16)
-    """At most so many tokens, padding included, in one forward and backward pass."""
+    """At most so many tokens, padding included, in one forward and backward pass of one process."""
     autocast: bool = False
     """Compute in bfloat16 with float32 weights, logits in float32 all the same; for GPUs."""
     packing: bool = False
     """Lay rows of different lengths side by side in long ones instead of padding each: the same log-probabilities. It
-    pays where lengths differ much within a batch, and its mask costs the fast kernels of plain causal attention."""
+    pays where lengths differ much within a batch, and its mask costs the fast kernels of plain causal attention. A
+    critic and a teacher read padded rows, so with one of them no batch is filled beyond what fits padded."""
     recompute: bool = False
     """Of each layer keep only what enters it, and compute the rest again on the way back: the same gradients for a
     third more compute and a fraction of the memory."""

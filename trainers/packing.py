@@ -25,12 +25,6 @@ class Bins:
     def __len__(self) -> int:
         return len(self._free)
 
-    def copy(self) -> Bins:
-        """Others, filled alike."""
-        found = Bins(self.size)
-        found._free = list(self._free)
-        return found
-
     def put(self, length: int) -> tuple[int, int]:
         """The bin that takes it and where in it; a new one where none has room."""
         for number, free in enumerate(self._free):

@@ -57,6 +57,10 @@ class Setting:
     critic: bool
     served: bool
     """Whether somebody else samples (vLLM), with a memory of their own."""
+    apart: bool
+    """Whether the sampler here has weights of its own, because play runs ahead."""
+    teacher_bytes: int
+    """Of the weights of a teacher; 0 without one."""
 
     @staticmethod
     def of(
@@ -70,6 +74,7 @@ class Setting:
         critic: bool,
         passes: int,
         minibatches: int,
+        teacher_bytes: int,
     ) -> Setting:
         """Of a run."""
         drawn = min(config.player.max_turns * config.player.max_tokens, context - 1)
@@ -87,6 +92,8 @@ class Setting:
             reference=reference,
             critic=critic,
             served=config.engine.name == "vllm",
+            apart=config.engine.name == "local" and config.sampling.staleness > 0,
+            teacher_bytes=teacher_bytes,
         )
 
 
@@ -113,6 +120,10 @@ class Plan:
             lines.append(Line("critic", held, f"weights, gradients, moments{shared}"))
         if one.processes > 1:
             lines.append(Line("whole weights", costs.weight_bytes, "the first process's, for the sampler"))
+        if one.apart:
+            lines.append(Line("sampler's weights", costs.weight_bytes, "its own, for play runs ahead"))
+        if one.teacher_bytes:
+            lines.append(Line("teacher", one.teacher_bytes, "its weights, which do not learn"))
         batch = max(one.micro_tokens, one.context)
         lines.append(
             Line(

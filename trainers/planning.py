@@ -38,10 +38,18 @@ def planned(config: RunConfig, *, context: int | None, memory_gib: float | None,
         critic=algorithm.needs_critic,
         passes=algorithm.passes,
         minibatches=algorithm.config.minibatches,
+        teacher_bytes=_teacher_bytes(algorithm),
     )
     share = setting.sampled_tokens / setting.context
     costs = measured(config, model, critic=setting.critic, reference=setting.reference, share=share)
     return Plan(costs, setting)
+
+
+def _teacher_bytes(algorithm: Algorithm) -> int:
+    if algorithm.teacher is None:
+        return 0
+    path, dtype = algorithm.teacher
+    return sum(p.nbytes for p in load_model(path, dtype=dtype)[0].parameters())
 
 
 def _model(config: RunConfig) -> nn.Module:

@@ -7,6 +7,7 @@ algorithm says so (`skips_zero`); the scales of a minibatch then add up to less 
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -64,11 +65,10 @@ def minibatches(
     count: int,
     micro_tokens: int,
     rng: random.Random,
+    processes: int = 1,
     beside: bool = False,
 ) -> list[list[Batch]]:
-    """`count` random parts of about equal size, each packed into Batches of at most `micro_tokens` = B * L.
-
-    With `beside` rows will be laid side by side, and `micro_tokens` counts the long rows that hold them.
+    """`count` random parts of about equal size, each `packed` into Batches.
 
     A part that holds nothing to compute is left out, so fewer may come back.
     """
@@ -79,7 +79,7 @@ def minibatches(
         part = units[start::count]
         idle = [unit for unit in part if algorithm.skips_zero and is_zero(unit)]
         live = [unit for unit in part if not (algorithm.skips_zero and is_zero(unit))]
-        batches = [collate(run) for run in packed(live, micro_tokens, beside=beside)]
+        batches = [collate(run) for run in packed(live, micro_tokens, processes=processes, beside=beside)]
         weights = [algorithm.weight(batch) for batch in batches]
         total = sum(weights) + sum(algorithm.weight(collate(run)) for run in packed(idle, micro_tokens))
         if batches:
@@ -88,22 +88,23 @@ def minibatches(
     return parts
 
 
-def packed(units: Sequence[Unit], micro_tokens: int, *, beside: bool = False) -> list[list[Row]]:
-    """Units sorted by length into runs of at most `micro_tokens` = B * L, padding included.
+def packed(units: Sequence[Unit], micro_tokens: int, *, processes: int = 1, beside: bool = False) -> list[list[Row]]:
+    """Units sorted by length into runs of which each process reads at most `micro_tokens` = B * L, padding included.
 
-    With `beside` B counts rows as long as the longest one, each of which may hold several: what is left of them is
-    filled with the longest units that fit. A unit that is larger than `micro_tokens` stands alone.
+    Rows are dealt among `processes`, the longest first. With `beside` B counts rows as long as a process's longest one,
+    each of which may hold several: what is left of them is filled with the longest units that fit. A unit that is
+    larger than `micro_tokens` stands alone.
     """
     runs: list[list[Row]] = []
     ordered = sorted(units, key=_longest, reverse=True)
     if beside:
         while ordered:
-            run, ordered = _filled(ordered, micro_tokens)
+            run, ordered = _filled(ordered, micro_tokens, processes)
             runs.append(run)
         return runs
     width = 0
     for unit in ordered:
-        if runs and (len(runs[-1]) + len(unit)) * width <= micro_tokens:
+        if runs and math.ceil((len(runs[-1]) + len(unit)) / processes) * width <= micro_tokens:
             runs[-1] += unit
         else:
             runs.append(list(unit))
@@ -111,21 +112,30 @@ def packed(units: Sequence[Unit], micro_tokens: int, *, beside: bool = False) ->
     return runs
 
 
-def _filled(units: Sequence[Unit], micro_tokens: int) -> tuple[list[Row], list[Unit]]:
+def _filled(units: Sequence[Unit], micro_tokens: int, processes: int) -> tuple[list[Row], list[Unit]]:
     """The first unit with all that find room beside it, in order; and those that do not."""
-    run, left, width = list(units[0]), [], _longest(units[0])
-    bins = Bins(width)
-    for row in run:
-        bins.put(len(row.segment))
+    run, left = list(units[0]), []
+    room = micro_tokens * processes - sum(len(row.segment) for row in run)
     for unit in units[1:]:
-        more = bins.copy()
-        for row in unit:
-            more.put(len(row.segment))
-        if len(more) * width <= micro_tokens:
-            run, bins = run + unit, more
+        size = sum(len(row.segment) for row in unit)
+        if size <= room and _laid([*run, *unit], processes) <= micro_tokens:
+            run, room = run + unit, room - size
         else:
             left.append(unit)
     return run, left
+
+
+def _laid(run: Sequence[Row], processes: int) -> int:
+    """Tokens of the long rows of the process that has most of them."""
+    lengths = sorted((len(row.segment) for row in run), reverse=True)
+    most = 0
+    for number in range(min(processes, len(lengths))):
+        own = lengths[number::processes]
+        bins = Bins(own[0])
+        for length in own:
+            bins.put(length)
+        most = max(most, len(bins) * bins.size)
+    return most
 
 
 def _longest(unit: Unit) -> int:

@@ -42,11 +42,12 @@ async def sft(
     rng = random.Random(f"{seed}/sft")
     steps = config.epochs * math.ceil(len(units) / config.batch_episodes)
     metrics: Metrics = {}
+    micro_tokens = learner.config.micro_tokens
     with display.bar("learning from demonstrations", steps) as bar:
         done = 0
         for epoch in range(config.epochs):
             seen = loss = hits = 0.0
-            for batches in sft_batches(units, config.batch_episodes, learner.micro_tokens, rng):
+            for batches in sft_batches(units, config.batch_episodes, micro_tokens, rng, processes=learner.processes):
                 rate = (config.lr or learner.config.lr) * _share(done, steps)
                 tokens = sum(batch.sampled_tokens for batch in batches)
                 nats, right = await unbroken(asyncio.to_thread(_learn, learner, batches, rate))
@@ -59,9 +60,10 @@ async def sft(
 
 
 def sft_batches(
-    units: Sequence[list[Row]], batch_episodes: int, micro_tokens: int, rng: random.Random
+    units: Sequence[list[Row]], batch_episodes: int, micro_tokens: int, rng: random.Random, *, processes: int = 1
 ) -> list[list[Batch]]:
-    """One epoch: shuffled episodes, `batch_episodes` an optimizer step, each step in Batches of `micro_tokens`.
+    """One epoch: shuffled episodes, `batch_episodes` an optimizer step, each step in Batches of `micro_tokens` for each
+    of the `processes` that read it.
 
     `scale` is a Batch's share of its step's tokens.
     """
@@ -70,7 +72,7 @@ def sft_batches(
     steps = []
     for start in range(0, len(order), batch_episodes):
         lone = [[row] for unit in order[start : start + batch_episodes] for row in unit]
-        batches = [collate(run) for run in packed(lone, micro_tokens)]
+        batches = [collate(run) for run in packed(lone, micro_tokens, processes=processes)]
         tokens = sum(batch.sampled_tokens for batch in batches)
         steps.append([replace(batch, scale=batch.sampled_tokens / tokens) for batch in batches])
     return steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import by_hand
 import pytest
@@ -12,6 +13,7 @@ from test_learner import learner, nll
 from trainers.algorithms.grpo import Grpo
 from trainers.batch import Batch, Row, collate
 from trainers.config import LoraConfig
+from trainers.learn import learn_rows
 from trainers.packing import Bins, pack
 from trainers.rows import minibatches, packed
 from trainers.segments import Segment
@@ -100,6 +102,38 @@ def test_long_rows_hold_at_most_what_a_batch_may() -> None:
     assert len(runs) <= len(packed(units, 120))  # which are sorted by length, so that little is padding
     group = [by_hand.row([1.0] * n) for n in (30, 5, 5, 5, 5, 5, 5)]  # has to lie in one batch
     assert [len(packed([group] * 4, 120, beside=beside)) for beside in (False, True)] == [4, 2]
+
+
+def test_long_rows_hold_at_most_what_a_batch_of_each_process_may() -> None:
+    rng = random.Random(0)
+    units = [[by_hand.row([1.0] * rng.randint(1, 30)) for _ in range(rng.randint(1, 3))] for _ in range(40)]
+    runs = packed(units, 120, processes=2, beside=True)
+    assert sum(map(len, runs)) == sum(map(len, units))
+    for run in runs:
+        longest_first = sorted((len(row.segment) for row in run), reverse=True)
+        for own in (longest_first[number::2] for number in range(2) if longest_first[number:]):
+            found = pack(torch.zeros(len(own), own[0], dtype=torch.int64), own)
+            assert (len(own) * own[0] if found is None else found.ids_RK.numel()) <= 120
+    assert len(runs) < len(packed(units, 120, beside=True))
+
+
+class Taught(Grpo):
+    """Grpo that a teacher reads for."""
+
+    teacher = (Path("teacher"), "float32")
+
+
+@pytest.mark.parametrize(
+    ("kind", "critic", "padded"), [(Grpo, False, [240]), (Grpo, True, [60, 120]), (Taught, False, [60, 120])]
+)
+def test_rows_lie_side_by_side_only_where_nobody_reads_them_padded(
+    kind: type[Grpo], critic: bool, padded: list[int]
+) -> None:
+    lengths = (40, 20, 20, 20, 10, 10)
+    rows = [by_hand.row([None, *[1.0] * (n - 1)], episode=number) for number, n in enumerate(lengths)]
+    one = learner(packing=True, critic=critic)
+    batches, _ = learn_rows(by_hand.algorithm(kind, kl=0.0), one, rows, micro_tokens=120, rng=random.Random(0))
+    assert sorted(batch.ids_BL.numel() for batch in batches) == padded
 
 
 def test_a_minibatch_keeps_its_rows_and_its_scales() -> None:

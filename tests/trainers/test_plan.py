@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import SIZE
+from tiny import SIZE, tiny_model
 
 from trainers import recipe
 from trainers.costs import Costs, worst_bytes
+from trainers.models import load_model
 from trainers.plan import Plan, Setting, machine_bytes
 from trainers.planning import planned
 from trainers.plugged import BadConfig
@@ -40,6 +41,8 @@ SETTING = Setting(
     reference=False,
     critic=False,
     served=False,
+    apart=False,
+    teacher_bytes=0,
 )
 
 
@@ -49,6 +52,8 @@ def test_the_memory_of_a_run_is_the_sum_of_its_parts() -> None:
     assert Plan(COSTS, replace(SETTING, reference=True)).needed_bytes == 4400 + 400
     assert Plan(COSTS, replace(SETTING, critic=True)).needed_bytes == 4400 + 400 + 3 * 400
     assert Plan(COSTS, replace(SETTING, served=True)).needed_bytes == 4400 - 800
+    assert Plan(COSTS, replace(SETTING, apart=True)).needed_bytes == 4400 + 400
+    assert Plan(COSTS, replace(SETTING, teacher_bytes=70)).needed_bytes == 4400 + 70
     # halves of what the learner keeps, and the sampler's whole weights
     assert Plan(COSTS, replace(SETTING, processes=2)).needed_bytes == 800 + 400 + 2000 + 800
 
@@ -90,7 +95,13 @@ def test_a_token_costs_what_is_measured_with_the_runs_own_model() -> None:
     assert found.costs.cached_token_bytes == 2 * 2 * 2 * 16 * 4
     assert found.setting.context == 64
     assert found.costs.weight_bytes == 4 * found.costs.parameters == found.costs.learned_bytes
-    again = planned(run("learner.recompute=true"), context=None, memory_gib=1.0, processes=1)
+    assert not {"sampler's weights", "teacher"} & {line.what for line in found.memory()}
+    taught = f"algorithm={{name = 'vopd', teacher = '{tiny_model()}', teacher_dtype = 'bfloat16'}}"
+    asked = run("learner.recompute=true", "sampling.staleness=1", taught)
+    again = planned(asked, context=None, memory_gib=1.0, processes=1)
+    held = {line.what: line.bytes for line in again.memory()}
+    assert held["sampler's weights"] == again.costs.weight_bytes
+    assert held["teacher"] == sum(p.numel() * 2 for p in load_model(tiny_model())[0].parameters())
     assert again.costs.trained_token_bytes < 0.8 * found.costs.trained_token_bytes
     adapted = planned(run("model.lora.r=2", "algorithm.kl=0.1"), context=32, memory_gib=1.0, processes=1)
     assert adapted.costs.learned_bytes < found.costs.learned_bytes / 5

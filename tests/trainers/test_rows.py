@@ -113,6 +113,18 @@ def test_packs_respect_the_limit_with_padding() -> None:
     assert [len(run) for run in packed([[by_hand.row([1.0] * 100)], [by_hand.row([1.0])]], 64)] == [1, 1]
 
 
+def test_packs_respect_the_limit_of_each_process() -> None:
+    assert [len(run) for run in packed([[by_hand.row([1.0] * 5461)]] * 3, 8192, processes=2)] == [2, 1]
+    rng = random.Random(0)
+    units = [[by_hand.row([1.0] * rng.randint(1, 30))] for _ in range(50)]
+    runs = packed(units, 64, processes=3)
+    assert sum(map(len, runs)) == 50
+    for run in runs:
+        dealt = [run[number::3] for number in range(3) if run[number:]]
+        assert all(len(own) * max(len(row.segment) for row in own) <= 64 for own in dealt)
+    assert len(runs) < len(packed(units, 64))
+
+
 def window(*prompts: list[int]) -> Episode:
     """An episode whose prompts are these, each answered by the id 9."""
     turns = [

@@ -15,6 +15,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -155,6 +156,11 @@ class Algorithm:
     def keeps(self) -> frozenset[Need]:
         """What the learner must be able to give: what `update` needs, and `prepare`."""
         return self.needs
+
+    @property
+    def teacher(self) -> tuple[Path, str] | None:
+        """A frozen model that reads batches in `prepare`, padded and not side by side: its directory, and its dtype."""
+        return None
 
     @property
     def together(self) -> Literal["row", "episode", "group"]:

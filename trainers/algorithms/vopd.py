@@ -67,6 +67,10 @@ class Vopd(Algorithm):
         """The whole distribution at each token, in `prepare`."""
         return super().keeps | {"distribution"}
 
+    @property
+    def teacher(self) -> tuple[Path, str] | None:
+        return None if self.config.teacher is None else (self.config.teacher, self.config.teacher_dtype)
+
     def meet(self, tokenizer: Any) -> None:
         """Load the teacher. Raises ValueError where there is none or it has another tokenizer."""
         if self.config.teacher is None:
