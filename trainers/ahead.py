@@ -42,6 +42,8 @@ class Play:
     """That learns from it."""
     tasks: list[Task]
     """Drawn first."""
+    owed: list[Task]
+    """Replacements that were drawn before the run was interrupted; they come before others."""
     groups: list[Group] = field(default_factory=list)
     """Those that were admitted."""
     unheard: list[Group] = field(default_factory=list)
@@ -123,10 +125,21 @@ class Ahead:
 
     def _begin(self, step: int) -> None:
         parts = self._parts
+        wanted = parts.config.sampling.tasks_per_step
         if step not in parts.drawn:
-            parts.drawn[step] = parts.algorithm.choose(parts.config.sampling.tasks_per_step)
-        play = Play(step, parts.drawn[step])
+            parts.drawn[step] = parts.algorithm.choose(wanted)
+        play = Play(step, parts.drawn[step][:wanted], parts.drawn[step][wanted:])
         self._begun.append((play, asyncio.create_task(self._gather(play))))
+
+    def _replaced(self, play: Play) -> list[Task]:
+        """Tasks in the place of groups that were lost or not admitted; they stand in a checkpoint as the first do."""
+        missing = self._parts.config.sampling.tasks_per_step - len(play.groups)
+        tasks, play.owed = play.owed[:missing], play.owed[missing:]
+        if len(tasks) < missing:
+            more = self._parts.algorithm.replace(missing - len(tasks))
+            self._parts.drawn[play.step] += more
+            tasks += more
+        return tasks
 
     async def _gather(self, play: Play) -> None:
         """Collect episodes, shape rewards, admit groups; draw again for those that were not admitted."""
@@ -139,7 +152,7 @@ class Ahead:
             await parts.memory.keep(episode, split=parts.config.env.split, step=play.step)
 
         for attempt in range(algorithm.config.max_draws):
-            tasks = algorithm.replace(sampling.tasks_per_step - len(play.groups)) if attempt else play.tasks
+            tasks = self._replaced(play) if attempt else play.tasks
             tally.replaced += len(tasks) if attempt else 0
             with parts.display.bar(f"step {play.step}: playing", sampling.group_size * len(tasks)) as bar:
                 played = await parts.player.collect(

@@ -148,7 +148,8 @@ class SamplingConfig(_Section):
     group_size: int = Field(8, ge=1)
     """G: episodes of a task."""
     concurrency: int = Field(64, ge=1)
-    """Episodes in play at once."""
+    """Episodes in play at once. Evaluation and the expert have as many places of their own: beside play that is
+    ahead, up to twice as many are in play."""
     staleness: int = Field(0, ge=0)
     """k: play goes on while the learner learns, up to so many steps ahead of it, and no sample is learned from by
     weights that are more than k updates newer than its own. 0: play and learning take turns."""

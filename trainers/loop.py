@@ -3,7 +3,7 @@ it down.
 
 Rule: whatever ends it, the run can go on. What a step changes (weights, task pool, books) becomes true at one moment,
 and a checkpoint holds only whole steps; SIGKILL loses what came after the last one, Ctrl-C and errors only the step
-under way.
+under way and, with `sampling.staleness` = k, the play of up to k steps after it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a run is made of, put together from its config, and how far it has come.
 
-Rule: nothing of an earlier run is touched before everything that can be refused has been: the server, the tasks, the
-database, the model.
+Rule: nothing of an earlier run is touched before what can be refused has been: the server, the tasks, the database, the
+model, the algorithm. What is made of these, the engine and the learner, may refuse later.
 """
 
 from __future__ import annotations
@@ -216,6 +216,13 @@ async def assembled(
         keys = await fetch_keys(gym, name, env.split, limit=env.tasks, options=env.options)
         pool = TaskPool(name, keys, seed=config.seed, options=env.options)
         held_out = await fetch_keys(gym, name, env.eval_split, limit=config.eval.tasks, options=env.options)
+        algorithm: Algorithm = build("trainers.algorithms", "Algorithm", config.algorithm, pool)
+        if found is not None:
+            algorithm.meet(found[1])
+        if algorithm.takes_gradients and channel.size() > 1:
+            raise BadConfig(f"{config.algorithm.__dict__['name']} takes gradients apart, which many processes cannot")
+        if "distribution" in algorithm.keeps and channel.size() > 1:
+            raise BadConfig(f"{config.algorithm.__dict__['name']} reads whole distributions, which stay in one process")
         resolved = config.model_dump(mode="json")
         memory.begin(config.name, resolved, run=books.get("memory_run"))
         if checkpoint is None:
@@ -223,15 +230,11 @@ async def assembled(
         run.create(config)
         run.memory_run.write_text(memory.run)
         model, tokenizer = found or await built_model(config, run, gym, pool, display)
-        algorithm: Algorithm = build("trainers.algorithms", "Algorithm", config.algorithm, pool)
-        algorithm.meet(tokenizer)
+        if found is None:
+            algorithm.meet(tokenizer)
         chat = Chat(tokenizer)
         engine = engine_for(config, model, chat)
         stack.push_async_callback(engine.close)
-        if algorithm.takes_gradients and channel.size() > 1:
-            raise BadConfig(f"{config.algorithm.__dict__['name']} takes gradients apart, which many processes cannot")
-        if "distribution" in algorithm.keeps and channel.size() > 1:
-            raise BadConfig(f"{config.algorithm.__dict__['name']} reads whole distributions, which stay in one process")
         learner = learner_for(
             model,
             config.learner,
@@ -291,7 +294,7 @@ def may_run_ahead(config: RunConfig) -> None:
     algorithm: type[Algorithm] = pick("trainers.algorithms", "Algorithm", name)
     if algorithm.in_turn():
         raise BadConfig(
-            f"'{name}' chooses tasks by how those of the last step went, so play cannot run ahead of learning; set "
+            f"'{name}' chooses tasks by what the last step left, so play cannot run ahead of learning; set "
             "sampling.staleness=0, or take another algorithm"
         )
     if shows_notes(config):

@@ -25,6 +25,7 @@ from skills_db.types import EpisodeRow
 from trainers import ahead, learn, loop, recipe
 from trainers.ahead import Ahead, TooStale
 from trainers.algorithms.base import Group
+from trainers.algorithms.dapo import Dapo
 from trainers.batch import Row, collate
 from trainers.config import RunConfig
 from trainers.display import Display
@@ -207,6 +208,40 @@ async def test_a_run_that_is_killed_plays_again_what_it_had_not_learned_from(gym
     assert sum(tally[0] for tally in state["tallies"].values()) == 6 * (done + 4)
 
 
+async def test_a_resumed_run_plays_the_replacements_that_were_drawn_ahead_before_it_draws_others(
+    gym_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group of step 2 is not admitted; step 1 is learned from when another is played, and step 2 cannot be."""
+    pairs = (
+        "steps=3",
+        "eval.every=0",
+        "sampling.staleness=1",
+        "env.tasks=23",
+        "checkpoint.every=1",
+        "algorithm.name=dapo",
+    )
+    config = runs.config(tmp_path, gym_url, *pairs)
+    order = [task.key for task in TaskPool("keydoor", await keys(config), seed=config.seed).draw(7)]
+    monkeypatch.setattr(Dapo, "admit", lambda self, group: group.task.key != order[3])
+
+    def wait(parts: Parts) -> None:
+        if parts.step:
+            raise RuntimeError("no step after the first")
+        while len(played(config).get(2, [])) < 9:
+            time.sleep(0.02)
+
+    with monkeypatch.context() as patch:
+        learning(patch, wait)
+        with pytest.raises(RuntimeError, match="no step after the first"):
+            await train(config)
+    books = Run(config.directory).checkpoints()[-1].state()
+    assert {step: [task["key"] for task in tasks] for step, tasks in books["drawn"].items()} == {"2": order[2:5]}
+    run = await train(config, resume=True)
+    found = {step: {row.key for row in rows} for step, rows in played(config).items()}
+    assert found == {1: set(order[:2]), 2: set(order[2:5]), 3: set(order[5:])}
+    assert [row["group/replaced"] for row in runs.rows(run)[1:]] == [0, 1, 0]
+
+
 async def keys(config: RunConfig) -> list[str]:
     async with assembled(
         config.model_copy(update={"name": "other"}), resume=False, display=Display(quiet=True)
@@ -283,8 +318,9 @@ def test_what_cannot_run_ahead_is_refused_with_the_config(tmp_path: Path, pairs:
 @pytest.mark.parametrize(
     ("pair", "says"),
     [
-        ("algorithm=vspo", "'vspo' chooses tasks by how those of the last step went"),
-        ("algorithm=vade", "'vade' chooses tasks by how those of the last step went"),
+        ("algorithm=vspo", "'vspo' chooses tasks by what the last step left"),
+        ("algorithm=vade", "'vade' chooses tasks by what the last step left"),
+        ("algorithm=remix", "'remix' chooses tasks by what the last step left"),
         ("context=recall", "the context 'recall' shows what memory holds after the last step"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -237,15 +238,31 @@ async def test_an_engine_with_its_own_copy_takes_the_weights_it_is_given(model: 
     assert exact(other, [5, 6, 7], sample) < EXACT_NATS
 
 
-async def test_a_sample_under_way_goes_on_after_a_load_and_says_where_it_began(model: nn.Module) -> None:
+async def test_a_sample_under_way_at_a_load_begins_anew_and_is_of_the_new_version_only(model: nn.Module) -> None:
+    other, _ = load_model(tiny_model())
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    drawing, loading = threading.Event(), threading.Event()
+    passes = counted(model)
+
+    def hold(module: nn.Module, args: object) -> None:
+        if len(passes) == 5:
+            drawing.set()
+            assert loading.wait(30)
+
+    model.register_forward_pre_hook(hold)
     async with serving(model) as engine:
-        running = asyncio.create_task(engine.sample([5, 6, 7], max_tokens=300, temperature=1.0, seed=4))
-        await asyncio.sleep(0.05)
-        await engine.load(dict(model.named_parameters()), 1)
+        running = asyncio.create_task(engine.sample([5, 6, 7], max_tokens=20, temperature=1.0, seed=4))
+        assert await asyncio.to_thread(drawing.wait, 30)
+        load = asyncio.create_task(engine.load(dict(other.named_parameters()), 1))
+        await asyncio.sleep(0)  # it stands in line from here on
+        loading.set()
+        await load
         sample = await running
-        assert engine.version == 1
-    assert sample.version == 0
-    assert exact(model, [5, 6, 7], sample) < EXACT_NATS
+        again = await engine.sample([5, 6, 7], max_tokens=20, temperature=1.0, seed=4)
+    assert (sample.version, sample.ids) == (1, again.ids)
+    assert exact(other, [5, 6, 7], sample) < EXACT_NATS
 
 
 async def test_weights_of_another_model_are_refused_and_nothing_is_lost(model: nn.Module) -> None:

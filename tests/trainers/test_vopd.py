@@ -102,10 +102,14 @@ async def test_a_policy_that_is_its_teacher_has_nothing_to_learn(gym_url: str, t
 
 
 async def test_a_run_without_a_teacher_or_with_another_tokenizers_is_refused_before_play(gym_url: str, tmp_path: Path):
+    earlier = config(tmp_path, gym_url).directory / "metrics.jsonl"
+    earlier.parent.mkdir()
+    earlier.write_text("an earlier run's")
     with pytest.raises(ValueError, match=r"give algorithm.teacher=DIR"):
         await train(config(tmp_path, gym_url, "algorithm={name = 'vopd'}"))
     with pytest.raises(ValueError, match=r"there is no model at"):
         await train(config(tmp_path, gym_url, "algorithm={name = 'vopd', teacher = '/nowhere'}"))
+    assert earlier.read_text() == "an earlier run's"
 
     class Other:
         def get_vocab(self):

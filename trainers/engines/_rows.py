@@ -36,6 +36,11 @@ class Request:
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
 
+    def begin_anew(self) -> None:
+        """Nothing drawn so far counts; the same uniform numbers draw again."""
+        self.ids.clear()
+        self.logprobs.clear()
+
 
 @dataclass(slots=True, eq=False)
 class Row:
@@ -95,11 +100,12 @@ class Rows:
         self._touch(row)
 
     def forget(self) -> None:
-        """Nothing read so far counts; busy rows will read their ids again."""
+        """Nothing read so far counts, nor what was drawn after it: busy rows begin anew from their prompt."""
         for row in self.rows:
-            row.length = 0
-            if row.request is None:
-                row.ids = []
+            row.length, row.ids = 0, []
+            if row.request is not None:
+                row.request.begin_anew()
+                row.ids = list(row.request.prompt)
 
     def compact(self, active: Sequence[Row]) -> None:
         """Move the active rows to the front, so that they are contiguous."""

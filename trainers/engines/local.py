@@ -120,7 +120,8 @@ class Local:
         """Sample from these weights from the next step on; what was read with older ones is dropped.
 
         `weights` are parameters by the model's own names, all or some; those that share the module's memory are not
-        copied. Samples under way read their ids again and go on. Raises ValueError for weights of another model.
+        copied. Samples under way begin anew from their prompt, so that each is drawn from one version. Raises
+        ValueError for weights of another model.
         """
         own = dict(self.model.named_parameters())
         for name, tensor in weights.items():
