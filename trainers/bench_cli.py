@@ -1,4 +1,4 @@
-"""The commands `trainer plan`, `bench`, `demo` and `demo-memory`: what fits a machine, and what shows on it."""
+"""The commands `trainer plan`, `bench`, `bench-gpu`, `demo`, `demo-memory`: what fits a machine, what shows on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from trainers.installed import needs_training
 
-__all__ = ["bench", "demo", "demo_memory", "plan"]
+__all__ = ["bench", "bench_gpu", "demo", "demo_memory", "plan"]
 
 Pairs = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings on top of the file.")]
 
@@ -45,6 +45,16 @@ def bench(context: typer.Context) -> None:
     """Measure rollouts against Hugging Face's generate, and where the time goes."""
     needs_training()
     importlib.import_module("trainers.bench").main(context.args)
+
+
+def bench_gpu(
+    pairs: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Over configs/bench_gpu.toml; model.path=DIR.")
+    ] = None,
+) -> None:
+    """SFT and RL of a real model on a GPU: held-out success, tokens a second, share of the device, memory."""
+    needs_training()
+    importlib.import_module("trainers.bench_gpu").main(pairs or [])
 
 
 def demo(context: typer.Context) -> None:

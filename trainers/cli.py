@@ -326,6 +326,7 @@ app.command()(sampling_cli.doctor)
 app.command()(bench_cli.plan)
 _BARE = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(context_settings=_BARE)(bench_cli.bench)
+app.command(name="bench-gpu")(bench_cli.bench_gpu)
 app.command(context_settings=_BARE)(bench_cli.demo)
 app.command(name="demo-memory")(bench_cli.demo_memory)
 
