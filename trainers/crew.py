@@ -212,7 +212,12 @@ class Crew(_Hand):
             self._line.settle()
             if self._told:  # before, everybody is still being built
                 self._line.said((name, args, named))
-            return getattr(super(), name)(*args, *only_here, **named)
+            try:
+                return getattr(super(), name)(*args, *only_here, **named)
+            except BaseException:
+                # The others may wait in the midst of the call: to be asked to part would be to wait for them.
+                self._parted = True
+                raise
 
 
 def learner_for(

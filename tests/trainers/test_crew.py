@@ -33,14 +33,20 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def both(alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two do, and what they make of the one's checkpoints."""
     out = tmp_path_factory.mktemp("both")
+    for code, said in of_two(Path(crew_play.__file__), tiny_model(), out, alone):
+        assert code == 0, said
+    return out
+
+
+def of_two(*command: Path) -> list[tuple[int, str]]:
+    """How each of two processes of a script ended, and what it said."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, crew_play.__file__, tiny_model(), out, alone]
     running = [
         subprocess.Popen(
-            list(map(str, command)),
+            [sys.executable, *map(str, command)],
             env=os.environ | there | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
@@ -48,13 +54,17 @@ def both(alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for rank in range(2)
     ]
     try:
-        for one in running:
-            _, said = one.communicate(timeout=220)
-            assert one.returncode == 0, said
+        said = [one.communicate(timeout=220)[1] for one in running]
     finally:
         for one in running:
             one.kill()
-    return out
+    return [(one.returncode, text) for one, text in zip(running, said, strict=True)]
+
+
+def test_an_error_of_the_first_process_alone_ends_all_of_them_and_is_what_is_said() -> None:
+    (first, said), (second, _) = of_two(Path(crew_play.__file__).with_name("crew_break.py"), tiny_model())
+    assert (first, second) != (0, 0)
+    assert said.strip().endswith("MemoryError: no memory is left here")
 
 
 @pytest.mark.slow
