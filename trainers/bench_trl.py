@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,25 +26,12 @@ def spent(python: Path, asked: dict[str, Any], *flags: str) -> dict[str, float]:
 
     Raises RuntimeError with its last words where it fails.
     """
+    from trainers.bench_peer import answered, environment  # this file runs where there is no package of ours
+
     own = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "ACCELERATE_USE_CPU": "true"}
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" or flags}
-    program = ["-m", "trainers.bench_trl"] if flags else ["-P", __file__]
-    try:
-        done = subprocess.run(
-            [str(python), *program, *flags],
-            input=json.dumps(asked),
-            env=own | inherited,
-            capture_output=True,
-            text=True,
-            timeout=PLAY_S,
-            check=False,
-        )
-    except OSError as error:
-        raise RuntimeError(f"'{python}' is no Python that can be run: {error}") from None
-    if done.returncode:
-        raise RuntimeError(f"the step failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    program = ["-m", "trainers.bench_trl", *flags] if flags else ["-P", __file__]
+    env = environment(own, path=bool(flags))
+    return answered(python, program, asked, env=env, timeout_s=PLAY_S, what="the step")
 
 
 def theirs(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,28 +24,16 @@ def spent(python: Path, asked: dict[str, Any], threads: int) -> tuple[float, flo
 
     Raises RuntimeError with vLLM's last words where it fails.
     """
+    from trainers.bench_peer import answered, environment  # this file runs where there is no package of ours
+
     own = {
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; else a share of the machine's memory
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, range(threads))),
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
     }
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    try:
-        done = subprocess.run(
-            [str(python), "-P", __file__],
-            input=json.dumps(asked),
-            env=own | inherited,
-            capture_output=True,
-            text=True,
-            timeout=START_AND_PLAY_S,
-            check=False,
-        )
-    except OSError as error:
-        raise RuntimeError(f"'{python}' is no Python that can be run: {error}") from None
-    if done.returncode:
-        raise RuntimeError(f"vLLM failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    cost = json.loads(done.stdout)
+    env = environment(own)
+    cost = answered(python, ["-P", __file__], asked, env=env, timeout_s=START_AND_PLAY_S, what="vLLM")
     return cost["wall_s"], cost["cpu_s"]
 
 

@@ -8,6 +8,7 @@ Shape suffix: `E` episodes, here of one group.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -34,15 +35,15 @@ class Rivals:
     """Shaped returns."""
 
 
-class Grouped(Algorithm):
+class Grouped(Algorithm, ABC):
     """An algorithm whose loss compares episodes."""
 
     pools_groups = True
     weighs_tokens = False
 
+    @abstractmethod
     def compared(self, group: Rivals) -> Tensor:
         """Scalar to be minimised, of one group."""
-        raise NotImplementedError
 
     def log_ratio(self, forward: Forward, batch: Batch) -> Tensor:
         """(B, L): a token's log-ratio, 0 where mask is False; to the policy that sampled."""

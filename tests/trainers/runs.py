@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +51,19 @@ async def steps(run: Run, count: int, *, going: Callable[[], bool]) -> None:
     while not run.metrics.exists() or len(rows(run)) < count:
         assert going()
         await asyncio.sleep(0.02)
+
+
+async def killed(config: RunConfig, count: int) -> Run:
+    """A run in a process of its own that gets SIGKILL, with all it has started, once so many rows are logged."""
+    run = Run(config.directory)
+    file = config.dir / "run.json"
+    file.write_text(recipe.text(config))
+    command = [sys.executable, "-m", "trainers", "train", str(file)]
+    process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
+    await steps(run, count, going=lambda: process.returncode is None)
+    os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+    return run
 
 
 def memory(config: RunConfig) -> Store:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +19,7 @@ from tiny import spoken
 from agents.policies.llm import Llm
 from agents.types import Episode, History, Move, Prompt, Turn
 from skills_db.types import EpisodeRow
-from trainers import ahead, learn, loop, recipe
+from trainers import ahead, learn, loop
 from trainers.ahead import Ahead, TooStale
 from trainers.algorithms.base import Group
 from trainers.algorithms.dapo import Dapo
@@ -181,14 +178,7 @@ async def test_in_turn_is_playing_learning_and_loading_one_after_the_other_to_th
 async def test_a_run_that_is_killed_plays_again_what_it_had_not_learned_from(gym_url: str, tmp_path: Path) -> None:
     pairs = ("steps=400", "eval.every=0", "checkpoint.every=2", "sampling.staleness=2", "env.tasks=23")
     config = runs.config(tmp_path, gym_url, *pairs)
-    file = tmp_path / "run.json"
-    file.write_text(recipe.text(config))
-    run = Run(config.directory)
-    command = [sys.executable, "-m", "trainers", "train", str(file)]
-    process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
-    await runs.steps(run, 6, going=lambda: process.returncode is None)
-    os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    run = await runs.killed(config, 6)
     saved = run.checkpoints()[-1]
     done = saved.step
     books = saved.state()

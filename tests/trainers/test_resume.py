@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 from pathlib import Path
 
 import pytest
 import runs
 from safetensors.torch import load_file
 
-from trainers import recipe
 from trainers.display import Display
 from trainers.loop import train
 from trainers.run import Run
@@ -20,14 +16,7 @@ from trainers.run import Run
 
 async def test_a_killed_run_goes_on_to_the_right_number_of_steps(gym_url: str, tmp_path: Path) -> None:
     config = runs.config(tmp_path, gym_url, "steps=400", "eval.every=0", "checkpoint.every=2")
-    file = tmp_path / "run.json"
-    file.write_text(recipe.text(config))
-    run = Run(config.directory)
-    command = [sys.executable, "-m", "trainers", "train", str(file)]
-    process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
-    await runs.steps(run, 5, going=lambda: process.returncode is None)
-    os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    run = await runs.killed(config, 5)
     done = run.checkpoints()[-1].step
     assert 2 <= done < 400
     await train(config.model_copy(update={"steps": done + 3}), resume=True)
