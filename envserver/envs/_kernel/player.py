@@ -270,18 +270,22 @@ class Slot:
 
 
 def _twisted(one: Any) -> Any:
-    """An input of another distribution, as far as its meaning allows: labels, indices and masks stay as they are."""
+    """An input of another distribution, as far as its meaning allows: labels, indices and masks stay as they are.
+
+    Its scale is at least a fifth off, and what may be negative is moved by a fifth too, so no draw looks usual.
+    """
     if not isinstance(one, torch.Tensor) or not one.is_floating_point() or one.numel() < 5:
         return one
     if len(torch.unique(one.flatten()[:1024])) <= 4:
         return one
     low, high = one.min(), one.max()
-    factor = 0.35 + 0.55 * torch.rand(()).item()
+    smaller, step, larger, sign = torch.rand(4).tolist()
     if low >= 0 and high <= 1:
-        return one * factor
+        return one * (0.35 + 0.45 * smaller)
+    scale = 0.6 + 0.2 * smaller if larger < 0.5 else 1.0 + 0.4 * larger
     if low >= 0:
-        return one * (0.5 + factor)
-    return one * (0.5 + factor) + (torch.rand(()).item() - 0.5)
+        return one * scale
+    return one * scale + (0.2 + 0.3 * step) * (1 if sign < 0.5 else -1)
 
 
 def _tensors(result: Any) -> list[Any]:
