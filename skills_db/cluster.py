@@ -13,6 +13,7 @@ import importlib.util
 import os
 import threading
 import weakref
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,8 +70,8 @@ class Clusters:
 
     def near(self, connection: sa.Connection, env: str, vector_D: Vector, count: int) -> Ids:
         """Up to `count` clusters, the nearest first."""
-        server = self._in_server(connection, env)
-        if server is not None and server.is_made(connection):
+        server = self.in_server(connection, env)
+        if server is not None:
             return server.nearest(connection, vector_D, count)
         with self._lock:
             memory = self._in_memory(env)
@@ -79,13 +80,23 @@ class Clusters:
 
     def around(self, connection: sa.Connection, env: str, vector_D: Vector, count: int = CANDIDATES) -> Around:
         """Up to `count` clusters, and which of them is the nearest."""
-        server = self._in_server(connection, env)
-        if server is not None and server.is_made(connection):
+        server = self.in_server(connection, env)
+        if server is not None:
             near, packed = server.nearest_rows(connection, vector_D, count, CANDIDATES)
             rows_ND = unpack_vectors(packed, self.embedder.dimensions)
             return Around(near, _best(near[:CANDIDATES], rows_ND, vector_D))
         near = self.near(connection, env, vector_D, count)
         return Around(near, self._nearest(connection, near[:CANDIDATES], vector_D))
+
+    def compared(self, ids: Sequence[int], packed: Mapping[int, bytes], vector_D: Vector) -> Around:
+        """`around`, where the clusters and the vectors of the first of them have been read."""
+        rows_ND = unpack_vectors(list(packed.values()), self.embedder.dimensions)
+        return Around(np.array(ids, np.int64), _best(np.array(list(packed), np.int64), rows_ND, vector_D))
+
+    def in_server(self, connection: sa.Connection, env: str) -> Pgvector | None:
+        """The index in the server that has this environment's clusters; None: one in memory has."""
+        server = self._in_server(connection, env)
+        return server if server is not None and server.is_made(connection) else None
 
     def assign(self, connection: sa.Connection, env: str, situation: str, vector_D: Vector) -> int:
         """The situation's cluster, opened where none is alike, in an open write transaction."""

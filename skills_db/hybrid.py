@@ -20,10 +20,12 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from skills_db.cluster import Around, Clusters
+from skills_db.cluster import Clusters
 from skills_db.errors import BadRecord
-from skills_db.neighbours import RINGS, Candidates, nearest_experiences
+from skills_db.neighbours import Candidates, nearest_experiences
+from skills_db.probe import Probe, probe
 from skills_db.search import Terms, as_asked, matching_experiences, occurrences, snippet_of, terms
 from skills_db.tables import EPISODES, EXPERIENCES, LINKS
 from skills_db.vectors import Vector
@@ -44,6 +46,8 @@ __all__ = [
 
 Rankings = Mapping[str, Sequence[tuple[int, float]]]
 """Of each ranking (id, what it is by), the best first."""
+Matches = list[tuple[int, str]]
+"""(id, text) of what the words occur in."""
 
 FUSION = 60
 """The constant of the fusion: the larger, the less the first ranks stand out."""
@@ -59,9 +63,6 @@ LONGEST = 1000
 _K1, _B = 1.2, 0.75
 
 _COLUMNS = ("id", "env", "kind", "level", "situation", "advice", "score", "shown", "created")
-_SHOWN = sa.select(*(EXPERIENCES.c[name] for name in _COLUMNS)).where(
-    EXPERIENCES.c.id.in_(sa.bindparam("ids", expanding=True))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +142,30 @@ def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wante
     asked = terms(text)
     vector_D = clusters.embedder.embed([text])[0]
     envs = clusters.envs(connection) if wanted.env is None else [wanted.env]
-    near = {env: clusters.around(connection, env, vector_D, RINGS[1]) for env in envs}
     values = {**given, "embedder": clusters.embedder.name, "depth": depth}
+    questions = _questions(connection.dialect.name, asked)
+    near: dict[str, Probe] = {}
+    matches: Matches = []
+    for env in envs:
+        if questions and not near:
+            first = {**values, "asked": questions.pop(0)}
+            near[env] = probe(connection, clusters, env, vector_D, statements.vector, statements.text, first)
+            matches = near[env].matches
+        else:
+            near[env] = probe(connection, clusters, env, vector_D, statements.vector, None, values)
+    for question in questions:
+        if len(matches) >= wanted.limit:
+            break
+        matches = [(row.id, row.body) for row in connection.execute(statements.text, {**values, "asked": question})]
     rankings = {
-        "text": _by_text(connection, asked, wanted.limit, statements, values)[:depth],
+        "text": _by_text(asked, matches)[:depth],
         "vector": _by_vector(connection, clusters, near, vector_D, statements, values),
         "cluster": _by_cluster(connection, clusters, near, statements, values),
     }
     totals = join(rankings)
     best = sorted(totals, key=lambda id: (-totals[id], -id))[: wanted.limit]
     places = places_of(rankings, best)
-    by_id = {row.id: row for row in connection.execute(_SHOWN, {"ids": best})}
+    by_id = {row.id: row for row in connection.execute(_shown(connection.dialect.name), {"ids": best})}
     return [_ranked(by_id[id], totals[id], places[id], asked) for id in best]
 
 
@@ -220,34 +234,47 @@ def _by_score(query: sa.Select[Any], columns: Any) -> sa.Select[Any]:
     return query.order_by(columns.score.desc(), columns.id.desc()).limit(depth)
 
 
-def _by_text(
-    connection: sa.Connection, asked: Terms, enough: int, statements: Statements, values: Mapping[str, Any]
-) -> list[tuple[int, float]]:
+@functools.cache
+def _shown(dialect: str) -> sa.Select[Any]:
+    """What an answer says of the experiences `ids`."""
+    id = EXPERIENCES.c.id
+    # As an array it is one statement for any number of them, of which PostgreSQL keeps the plan.
+    array: Any = sa.any_(sa.bindparam("ids", type_=ARRAY(sa.BigInteger)))
+    named = id == array if dialect == "postgresql" else id.in_(sa.bindparam("ids", expanding=True))
+    return sa.select(*(EXPERIENCES.c[name] for name in _COLUMNS)).where(named).execution_options(binary=True)
+
+
+def _questions(dialect: str, asked: Terms) -> list[str]:
+    """What the engine's full text is asked, one after the other until enough is found."""
     if not asked or sum(len(words) for words, _ in asked) > MOST_WORDS:
         return []
     # Whole words first: an engine merges the entries of all words that begin so before it yields the first.
-    for each in ([(words, False) for words, _ in asked], asked):
-        words = as_asked(connection.dialect.name, each)
-        rows = connection.execute(statements.text, {**values, "asked": words}).all()
-        if len(rows) >= enough:
-            break
-    bodies = [row.body.lower() for row in rows]
-    usual = sum(map(len, bodies)) / max(1, len(bodies))
-    scored = [(row.id, _bm25(body, asked, usual)) for row, body in zip(rows, bodies, strict=True)]
+    whole = [(words, False) for words, _ in asked]
+    return list(dict.fromkeys(as_asked(dialect, each) for each in (whole, asked)))
+
+
+def _by_text(asked: Terms, matches: Matches) -> list[tuple[int, float]]:
+    asked = [([word.lower() for word in words], prefix) for words, prefix in asked]
+    bodies = [(id, body.lower()) for id, body in matches]
+    usual = sum(len(body) for _, body in bodies) / max(1, len(bodies))
+    scored = [(id, _bm25(body, asked, usual)) for id, body in bodies]
     return sorted(scored, key=lambda found: (-round(found[1], 6), -found[0]))
 
 
 def _bm25(body: str, asked: Terms, usual: float) -> float:
     """How often the terms occur, each saturating, long texts discounted."""
     room = _K1 * (1.0 - _B + _B * len(body) / usual)
-    counts = [occurrences(body, words, prefix) for words, prefix in asked]
-    return sum(count * (_K1 + 1.0) / (count + room) for count in counts)
+    total = 0.0
+    for words, prefix in asked:
+        count = occurrences(body, words, prefix)
+        total += count * (_K1 + 1.0) / (count + room)
+    return total
 
 
 def _by_vector(
     connection: sa.Connection,
     clusters: Clusters,
-    near: dict[str, Around],
+    near: Mapping[str, Probe],
     vector_D: Vector,
     statements: Statements,
     values: Mapping[str, Any],
@@ -255,18 +282,21 @@ def _by_vector(
     found: list[tuple[int, float]] = []
     depth = values["depth"]
     for env, at in near.items():
-        found += nearest_experiences(connection, clusters, env, vector_D, depth, statements.vector, values, at.ids)
+        found += nearest_experiences(
+            connection, clusters, env, vector_D, depth, statements.vector, values, at.around.ids, at.listed
+        )
     return sorted(found, key=lambda each: -round(each[1], 4))[:depth]
 
 
 def _by_cluster(
     connection: sa.Connection,
     clusters: Clusters,
-    near: dict[str, Around],
+    near: Mapping[str, Probe],
     statements: Statements,
     values: Mapping[str, Any],
 ) -> list[tuple[int, float]]:
-    own = [at.best[0] for at in near.values() if at.best is not None and at.best[1] >= clusters.delta]
+    best = [at.around.best for at in near.values()]
+    own = [cluster[0] for cluster in best if cluster is not None and cluster[1] >= clusters.delta]
     if not own:
         return []
     return [(row.id, row.score) for row in connection.execute(statements.cluster, {**values, "own": own})]

@@ -7,7 +7,7 @@ and a common one is quick: how often it finds what a comparison with all would f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from skills_db.indexes.base import Ids
 from skills_db.tables import EXPERIENCES
 from skills_db.vectors import Vector, unpack_vectors
 
-__all__ = ["RINGS", "Candidates", "nearest_experiences"]
+__all__ = ["RINGS", "Candidates", "Listed", "nearest_experiences"]
 
 RINGS = (8, 32, 128)
 """How many clusters have been probed after each ring."""
@@ -29,6 +29,8 @@ _MOST_ROWS = 8192
 """Of one ring, so that a cluster of a hundred thousand cannot take all the memory."""
 _READ_ROWS = 8192
 
+Listed = Sequence[tuple[int, float, bytes]]
+"""(id, score, packed vector) of experiences."""
 Scored = list[tuple[int, float]]
 Compared = tuple[Ids, npt.NDArray[np.float32], npt.NDArray[np.float64]]
 """(N,) ids, cosine similarities and scores."""
@@ -37,21 +39,25 @@ Compared = tuple[Ids, npt.NDArray[np.float32], npt.NDArray[np.float64]]
 class Candidates:
     """The experiences that pass some conditions, as statements: made once, since making one takes longer than a run.
 
-    Conditions may hold bound parameters of any name but `lists`, `last` and `rows`; `env` and `embedder` are those that
-    are searched.
+    Conditions may hold bound parameters of any name but `lists`, `last` and `rows` and what a probe's statement adds;
+    `env` and `embedder` are those that are searched.
     """
 
     def __init__(self, *wanted: sa.ColumnElement[bool]) -> None:
         column = EXPERIENCES.c
         # PostgreSQL would write each byte of a vector as two digits.
-        query = sa.select(column.id, column.score, column.vector).where(*wanted).execution_options(binary=True)
-        self.listed = query.where(column.cluster.in_(sa.bindparam("lists", expanding=True))).limit(_MOST_ROWS)
+        self._query = sa.select(column.id, column.score, column.vector).where(*wanted).execution_options(binary=True)
+        self.listed = self.of(sa.bindparam("lists", expanding=True))
         self.all = (
-            query.where(column.env == sa.bindparam("env"), column.embedder == sa.bindparam("embedder"))
+            self._query.where(column.env == sa.bindparam("env"), column.embedder == sa.bindparam("embedder"))
             .where(column.id > sa.bindparam("last"))
             .order_by(column.id)
             .limit(sa.bindparam("rows", type_=sa.Integer))
         )
+
+    def of(self, lists: Any) -> sa.Select[Any]:
+        """Those of some clusters: a parameter that expands, or a query of their ids."""
+        return self._query.where(EXPERIENCES.c.cluster.in_(lists)).limit(_MOST_ROWS)
 
 
 def nearest_experiences(
@@ -63,19 +69,23 @@ def nearest_experiences(
     wanted: Candidates,
     values: Mapping[str, Any] | None = None,
     near: Ids | None = None,
+    listed: Listed | None = None,
 ) -> Scored:
     """(id, cosine similarity) of up to `count` experiences of an environment that pass `wanted`, the nearest first.
 
     `values` are those of its parameters. Of equals the better comes first, then the newer. `near` holds the nearest
-    clusters, where they are known.
+    clusters, where they are known, and `listed` what the first ring of these has.
     """
     values = dict(values or {})
     dimensions = clusters.embedder.dimensions
     if near is None:
         near = clusters.near(connection, env, vector_D, RINGS[1])
-    found: list[Compared] = []
-    probed = compared = 0
+    found = [] if listed is None else [_compared(listed, vector_D, dimensions)]
+    compared = len(listed or ())
+    probed = 0 if listed is None else RINGS[0]
     for ring in RINGS:
+        if ring == probed or compared >= max(count, ENOUGH):
+            continue
         if probed == len(near) < ring == RINGS[-1] and len(near) >= RINGS[1]:  # so many were asked for, and no more
             near = clusters.near(connection, env, vector_D, ring)
         lists = near[probed:ring].tolist()
@@ -84,8 +94,6 @@ def nearest_experiences(
             found.append(_compared(rows, vector_D, dimensions))
             compared += len(rows)
         probed = ring
-        if compared >= max(count, ENOUGH):
-            break
     if compared < count and len(near) == RINGS[-1]:
         found = [_among_all(connection, wanted, values, clusters, env, vector_D, count)]
     ids, similar_N, score_N = _joined(found)

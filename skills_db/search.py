@@ -69,8 +69,8 @@ def flat(text: str) -> str:
 
 
 def occurrences(text: str, words: list[str], prefix: bool) -> int:
-    """How often a term occurs in a text in lower case; `prefix`: its last word may be the beginning of one."""
-    first, *others = [word.lower() for word in words]
+    """How often a term occurs, both in lower case; `prefix`: its last word may be the beginning of one."""
+    first, *others = words
     count, at = 0, text.find(first)
     while at >= 0:
         end = at + len(first)
@@ -132,27 +132,34 @@ def snippet_of(text: str, wanted: Terms) -> str:
     lower = text.lower()
     if len(lower) != len(text):  # some letters become two; then what is found here would not be there
         lower = text
-    whole = {word.lower() for words, prefix in wanted for word in (words[:-1] if prefix else words)}
-    starts = tuple(words[-1].lower() for words, prefix in wanted if prefix)
-    at = min((at for word in (*whole, *starts) if (at := lower.find(word)) >= 0), default=len(lower))
-    while at and lower[at - 1].isalnum():
-        at -= 1
-    hits: list[re.Match[str]] = []
-    for match in _WORD.finditer(lower, at):
-        if hits and match.start() > hits[0].start() + _SNIPPET_CHARS:
-            break
-        if match[0] in whole or (starts and match[0].startswith(starts)):
-            hits.append(match)
-    begin = max(0, hits[0].start() - _SNIPPET_CHARS // 4) if hits else 0
+    hits = _hits(lower, wanted)
+    begin = max(0, hits[0][0] - _SNIPPET_CHARS // 4) if hits else 0
     begin = text.rfind(" ", 0, begin) + 1
     end = begin + _SNIPPET_CHARS
-    end = len(text) if end >= len(text) else max(text.rfind(" ", begin, end), hits[0].end() if hits else begin) or end
+    end = len(text) if end >= len(text) else max(text.rfind(" ", begin, end), hits[0][1] if hits else begin) or end
     pieces, at = [], begin
-    for match in hits:
-        if match.end() <= end:
-            pieces += [text[at : match.start()], "[", text[match.start() : match.end()], "]"]
-            at = match.end()
+    for first, last in hits:
+        if last <= end:
+            pieces += [text[at:first], "[", text[first:last], "]"]
+            at = last
     return ("…" if begin else "") + "".join(pieces) + text[at:end] + ("…" if end < len(text) else "")
+
+
+def _hits(lower: str, wanted: Terms) -> list[tuple[int, int]]:
+    """Where words that are asked for begin and end in a text in lower case, in order; a snippet's length of them."""
+    whole = {word.lower() for words, prefix in wanted for word in (words[:-1] if prefix else words)}
+    starts = tuple(words[-1].lower() for words, prefix in wanted if prefix)
+    found: set[tuple[int, int]] = set()
+    for word in (*whole, *starts):
+        at, last = lower.find(word), len(lower)
+        while 0 <= at <= last:
+            match = None if at and lower[at - 1].isalnum() else _WORD.match(lower, at)
+            if match and (match[0] in whole or (starts and match[0].startswith(starts))):
+                found.add(match.span())
+                last = min(last, at + _SNIPPET_CHARS)
+            at = lower.find(word, at + 1)
+    hits = sorted(found)
+    return [hit for hit in hits if hit[0] <= hits[0][0] + _SNIPPET_CHARS]
 
 
 def _turns(column: str, env: str | None, run: str | None) -> Query:

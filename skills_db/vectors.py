@@ -19,6 +19,8 @@ Vector = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.float32]
 
 _HALF = b"\x02"
+_FLOAT: Vector = np.arange(1 << 16, dtype="<u2").view("<f2").astype(np.float32)
+"""What each float16 is: to look it up is quicker than to compute it."""
 
 
 def pack_vector(vector_D: Vector) -> bytes:
@@ -35,7 +37,7 @@ def unpack_vectors(packed: Sequence[bytes], dimensions: int) -> Rows:
     if len(joined) == size * len(packed) and all(len(one) == size for one in packed):
         bytes_NB = np.frombuffer(joined, np.uint8).reshape(len(packed), size)
         if (bytes_NB[:, 0] == _HALF[0]).all():
-            return np.ascontiguousarray(bytes_NB[:, 1:]).view("<f2").astype(np.float32)
+            return _FLOAT.take(np.ascontiguousarray(bytes_NB[:, 1:]).view("<u2"))
     return np.stack([_unpack(one) for one in packed])
 
 

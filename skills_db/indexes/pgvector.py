@@ -1,23 +1,27 @@
 """PostgreSQL's extension pgvector: an HNSW index in the server, kept in the transaction that opens a cluster.
 
 A table for each environment and embedder holds a copy of the representatives' vectors, so no filter stands between the
-query and the graph. A writer first copies what others, without the extension, have added.
+query and the graph. It holds them as float16, as SQL does, where the extension has that type (since 0.7), and a table
+that was made as float32 stays so. A writer first copies what others, without the extension, have added.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from skills_db.database import NEIGHBOURS_SEEN
 from skills_db.indexes.base import Ids, Index, Space
+from skills_db.tables import CLUSTERS
 from skills_db.vectors import Rows, Vector
 
-__all__ = ["PREFIX", "Pgvector", "has_extension"]
+__all__ = ["PREFIX", "Pgvector", "has_extension", "near_values", "with_vectors"]
 
 PREFIX = "nearest_"
 """Begins the names of the tables, which no migration describes."""
@@ -42,38 +46,46 @@ class Pgvector(Index):
     def __init__(self, space: Space) -> None:
         super().__init__(space)
         whole = "\x1f".join((space.env, space.embedder, str(space.dimensions)))
-        self._made = False
         self._table = PREFIX + hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:16]
-        query = sa.text(
-            "SELECT near.id, clusters.vector FROM (SELECT id, far, row_number() OVER (ORDER BY far) AS rank FROM "
-            f"(SELECT id, vector <=> CAST(:vector AS vector) AS far FROM {self._table} ORDER BY far LIMIT :count) AS "
-            "ranked) AS near LEFT JOIN clusters ON clusters.id = near.id AND near.rank <= :rows ORDER BY near.far"
-        )
-        self._nearest = query.execution_options(binary=True)
+        self._made = False
+        self._kind = ""
+
+    @property
+    def near(self) -> sa.CTE:
+        """What is near a vector, of a table that is made."""
+        return _near_in(self._table, self._kind)
 
     def is_made(self, connection: sa.Connection) -> bool:
         """Whether the table is there, in a transaction that only reads."""
-        if not self._made:
-            self._made = connection.execute(sa.select(sa.func.to_regclass(self._table))).scalar() is not None
+        self._made = self._made or self._found(connection)
         return self._made
+
+    def _found(self, connection: sa.Connection) -> bool:
+        """Whether it is there, and if so of which type its vectors are."""
+        query = "SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attname = 'vector'"
+        kind: str | None = connection.execute(sa.text(query), {"table": self._table}).scalar()
+        self._kind = kind or self._kind
+        return kind is not None
 
     def make(self, connection: sa.Connection) -> bool:
         """Make the table in an open write transaction; False where this role may not, or the vectors are too long."""
         if self.space.dimensions > _MOST_DIMENSIONS:
             return False
-        if connection.execute(sa.select(sa.func.to_regclass(self._table))).scalar() is not None:
+        if self._found(connection):
             return True
         try:
             with connection.begin_nested():
                 connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector")
+                half = connection.execute(sa.select(sa.func.to_regtype("halfvec"))).scalar() is not None
+                self._kind = "halfvec" if half else "vector"
                 connection.exec_driver_sql(
                     f"CREATE TABLE {self._table} (id bigint PRIMARY KEY REFERENCES clusters ON DELETE CASCADE, "
-                    f"vector vector({self.space.dimensions}) NOT NULL)"
+                    f"vector {self._kind}({self.space.dimensions}) NOT NULL)"
                 )
                 self.catch_up(connection)  # first, since an index over what is there is made at once, not row by row
                 connection.exec_driver_sql(f"SET LOCAL maintenance_work_mem = '{_BUILD_MEMORY}'")
                 connection.exec_driver_sql(
-                    f"CREATE INDEX {self._table}_hnsw ON {self._table} USING hnsw (vector vector_cosine_ops)"
+                    f"CREATE INDEX {self._table}_hnsw ON {self._table} USING hnsw (vector {self._kind}_cosine_ops)"
                 )
         except sa.exc.DBAPIError:
             return False
@@ -87,7 +99,7 @@ class Pgvector(Index):
 
     def add(self, connection: sa.Connection | None, ids: Ids, rows_ND: Rows) -> None:
         """Copy clusters."""
-        insert = sa.text(f"INSERT INTO {self._table} (id, vector) VALUES (:id, CAST(:vector AS vector))")
+        insert = sa.text(f"INSERT INTO {self._table} (id, vector) VALUES (:id, CAST(:vector AS {self._kind}))")
         rows = [{"id": int(id), "vector": _literal(row_D)} for id, row_D in zip(ids, rows_ND, strict=True)]
         assert connection is not None
         connection.execute(insert, rows)
@@ -100,10 +112,38 @@ class Pgvector(Index):
         self, connection: sa.Connection, vector_D: Vector, count: int, rows: int
     ) -> tuple[Ids, Sequence[bytes]]:
         """`nearest`, and of the first `rows` of them the vectors as SQL has them."""
-        values = {"vector": _literal(vector_D), "count": count, "rows": rows}
+        values = {**near_values(vector_D, count), "rows": rows}
         with _seeing(connection, count):
-            found = connection.execute(self._nearest, values).all()
+            found = connection.execute(_nearest(self.near), values).all()
         return np.array([row.id for row in found], np.int64), [row.vector for row in found[:rows]]
+
+
+@functools.cache
+def _near_in(table: str, kind: str) -> sa.CTE:
+    """Ids and ranks (1 for the nearest) of the clusters that a table has near a vector; for `near_values`."""
+    query = sa.text(
+        f"SELECT id, row_number() OVER (ORDER BY far) AS rank FROM (SELECT id, vector <=> CAST(:vector AS {kind}) "
+        f"AS far FROM {table} ORDER BY far LIMIT :count) AS found"
+    )
+    return query.columns(sa.column("id", sa.BigInteger), sa.column("rank", sa.BigInteger)).cte("near")
+
+
+def near_values(vector_D: Vector, count: int) -> dict[str, object]:
+    """The parameters of `_near_in`; `count` is at most NEIGHBOURS_SEEN."""
+    return {"vector": _literal(vector_D), "count": count}
+
+
+def with_vectors(near: sa.CTE) -> sa.Select[Any]:
+    """Id, rank and, of the first `rows`, the vector as SQL has it."""
+    # Null for the others, so that they are not even looked up.
+    first = sa.case((near.c.rank <= sa.bindparam("rows", type_=sa.BigInteger), near.c.id))
+    read = sa.select(near.c.id, near.c.rank, CLUSTERS.c.vector)
+    return read.join_from(near, CLUSTERS, CLUSTERS.c.id == first, isouter=True)
+
+
+@functools.cache
+def _nearest(near: sa.CTE) -> sa.Select[Any]:
+    return with_vectors(near).order_by(near.c.rank).execution_options(binary=True)
 
 
 @contextmanager

@@ -91,6 +91,8 @@ def test_a_snippet_is_one_line_around_the_words_in_brackets() -> None:
     assert len(snippet) < 200
     assert snippet_of("all of it", terms("of")) == "all [of] it"
     assert snippet_of("x" * 500, terms("x")) == "[" + "x" * 500 + "]"
+    assert snippet_of("keyhole key_key monkey", terms('ke keyh "key"')) == "[keyhole] [key]_[key] monkey"
+    assert snippet_of("key " + "a " * 300_000 + "key", terms("a key")).count("[a]") == 78
 
 
 AWKWARD = ["", '"', '""', '"a AND (', "a OR", "NOT", "*", "col:", "a:b*", "'", "\\", "a & | ! <-> b", "NEAR(a b)"]

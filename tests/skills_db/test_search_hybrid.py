@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from skills_db import neighbours
+from skills_db.embedders.hashing import Hashing, HashingConfig
 from skills_db.errors import BadRecord
 from skills_db.hybrid import FUSION, Wanted, _bm25
 from skills_db.models import Experience
 from skills_db.search import terms
-from skills_db.store import Store
+from skills_db.store import Store, open_store
 from skills_db.types import NewEpisode, NewExperience
 
 LOCKED = "You are in the kitchen. The drawer 1 is locked. On the table you see a brass key."
@@ -91,6 +92,14 @@ def test_each_filter_narrows_and_together_they_narrow_more(filled: Store) -> Non
     assert ids(filled, "key", older_than=now - timedelta(days=1)) == []
     assert len(ids(filled, "key", newer_than=now - timedelta(days=1), older_than=now + timedelta(days=1))) == 5
     assert len(ids(filled, "key", limit=2)) == 2
+
+
+def test_words_are_found_where_no_cluster_is_of_the_embedder_that_asks(filled: Store, url: str) -> None:
+    with open_store(url, embedder=Hashing(HashingConfig(dimensions=64))) as other:
+        for env in (None, "textworld"):
+            found = other.look("brass key", Wanted(env=env))
+            assert [hit.id for hit in found] == [1, 2, 3]
+            assert [[place.ranking for place in hit.places] for hit in found] == [["text"]] * 3
 
 
 def test_what_is_retired_is_not_found(filled: Store) -> None:

@@ -194,10 +194,44 @@ def test_pgvector_keeps_its_graph_in_the_transaction_and_catches_up(pgvector_ser
         found = store.search(Query("e", "a blue window", skills=1))
         assert [(hit.match, hit.distance < 0.01) for hit in found] == [("cluster", True)]
         assert statements(store, lambda: store.search(Query("e", "a blue window", skills=1, failures=0))) == 2
-        assert statements(store, lambda: store.look("blue window", Wanted(env="e"))) <= 6
+        store.add([lesson("a yellow gate", env="g", advice=f"{number}") for number in range(10)])
+        assert {hit.advice for hit in store.look("yellow", Wanted(env="g"))} == set("0123456789")
+        assert statements(store, lambda: store.look("yellow", Wanted(env="g"))) == 2
         with database.writing() as connection:
             migrate(connection, "it", "0001")
         with database.reading() as connection:
             assert table not in sa.inspect(connection).get_table_names()
             blob = connection.execute(sa.text("SELECT vector FROM clusters ORDER BY id LIMIT 1")).scalar_one()
         assert np.allclose(blobs.unpack_floats(bytes(blob)), EMBEDDER.embed(["red room"])[0], atol=5e-4)
+
+
+@pytest.mark.postgres
+def test_a_table_of_float32_is_searched_and_added_to_as_it_is(pgvector_server: str) -> None:
+    def vectors_of(connection: sa.Connection) -> tuple[str, str]:
+        """The table of the environment, the newest, and the type of its vectors."""
+        query = (
+            "SELECT attrelid::regclass::text, atttypid::regtype::text FROM pg_attribute WHERE attname = 'vector' AND "
+        )
+        newest = connection.execute(
+            sa.text(query + "attrelid::regclass::text ~ '^nearest_[0-9a-f]*$' ORDER BY attrelid")
+        )
+        return newest.all()[-1]._tuple()
+
+    with open_store(pgvector_server, embedder=EMBEDDER) as store:
+        store.add([lesson(f"a {word} hall", env="f", advice=word) for word in ("red", "oak", "tall", "cold")])
+        with store._database.writing() as connection:
+            table, kind = vectors_of(connection)
+            assert kind == "halfvec"
+            connection.exec_driver_sql(f"DROP INDEX {table}_hnsw")
+            connection.exec_driver_sql(f"ALTER TABLE {table} ALTER COLUMN vector TYPE vector({EMBEDDER.dimensions})")
+            connection.exec_driver_sql(f"CREATE INDEX {table}_hnsw ON {table} USING hnsw (vector vector_cosine_ops)")
+    with open_store(pgvector_server, embedder=EMBEDDER) as store:
+        store.add([lesson("a blue hall", env="f", advice="blue")])
+        for word in ("cold", "blue"):
+            assert [hit.advice for hit in store.search(Query("f", f"a {word} hall", skills=1))] == [word]
+            best, *others = store.look(f"a {word} hall", Wanted(env="f"))
+            assert best.advice == word
+            assert {place.ranking for place in best.places} == {"text", "vector", "cluster"}
+            assert len(others) == 4
+        with store._database.reading() as connection:
+            assert vectors_of(connection) == (table, "vector")
