@@ -57,6 +57,7 @@ class Sessions:
         self.counts = Counts()
         self._max_steps, self._limit_bytes = config.max_steps, config.session_limit_bytes
         self._table = Table(config, nursery, self._home, self.counts, ledger)
+        self._known = self._table.get
         self._tasks: set[asyncio.Task[Any]] = set()
         self._told: dict[str, bytes] = {}
 
@@ -124,9 +125,16 @@ class Sessions:
         A returned future may be awaited by many and must be shielded. Raises UnknownSession, OutOfTurn, EpisodeOver or
         WorldFailed, as does the future, and WorldSilent.
         """
-        session = self._table.get(id) or self._table.find(id)
+        session = self._known(id) or self._table.find(id)
         session.touched = monotonic()
-        taken = len(session.actions)
+        taken, world = len(session.actions), session.world
+        if index == taken and type(world) is InlineWorld and session.playing is None:
+            # A session that is over has no world.
+            try:
+                return self._record(session, asked, world.play(asked))
+            except WorldFailed as error:
+                session.failed_action = asked
+                raise self._fail(session, error, "env_error") from None
         if index < taken:
             if session.actions[index] != asked:
                 raise OutOfTurn(f"step {index} was another action; the next index is {taken}", session=id)
@@ -142,14 +150,6 @@ class Sessions:
             if session.playing_action != asked:
                 raise OutOfTurn(f"step {index} is being played with another action; wait for it", session=id)
             return session.playing
-        world = session.world
-        if type(world) is InlineWorld:
-            try:
-                result = world.play(asked)
-            except WorldFailed as error:
-                session.failed_action = asked
-                raise self._fail(session, error, "env_error") from None
-            return self._record(session, asked, result)
         session.playing_action = asked
         session.playing = playing = asyncio.get_running_loop().create_future()
         began = perf_counter()
@@ -341,16 +341,15 @@ class Sessions:
 
     def _record(self, session: Session, action: Logged, result: Result) -> bytes:
         body, over, truncated = result
-        actions = session.actions
+        actions, results = session.actions, session.results
         actions.append(action)
-        session.log_bytes += len(action) + len(body)
+        session.log_bytes = log_bytes = session.log_bytes + len(action) + len(body)
         self.counts.steps += 1
         if over:
             self._end(session, "truncated" if truncated else "terminated")
-        elif len(actions) >= self._max_steps or session.log_bytes >= self._limit_bytes:
+        elif len(actions) >= self._max_steps or log_bytes >= self._limit_bytes:
             body = to_json({**from_json(body), "truncated": True, "success": False})
             self._end(session, "truncated")
-        results = session.results
         if body == results[-1]:
             # A world that says the same again is remembered once: fresh memory costs more than the comparison.
             body = results[-1]

@@ -23,7 +23,7 @@ from envserver.config import ServerConfig
 from envserver.errors import BadRequest, GymError
 from envserver.lane import LANE
 from envserver.schema import MAX_TEXT_CHARS, BatchOpen, BatchSteps, ForkRequest, OpenRequest, StepRequest
-from envserver.session import Logged, logged
+from envserver.session import logged
 from envserver.sessions import Sessions
 from envserver.verbs import Verbs, sentence
 
@@ -76,9 +76,7 @@ class Socket:
             while (message := await receive())["type"] == "websocket.receive":
                 frame = message.get("bytes")
                 self._binary = frame is not None
-                replies = self._read(frame if frame is not None else message["text"])
-                if replies:
-                    await self._write(replies)
+                await self._write(self._read(frame if frame is not None else message["text"]))
                 while self.waiting > self.config.max_batch:
                     self._room.clear()
                     await self._room.wait()
@@ -88,87 +86,85 @@ class Socket:
         if self.waiting > self.config.max_batch:
             return None
         self._binary = True
-        replies = self._read(frame)
-        return self._framed(replies) if self._arrays else replies
+        return self._read(frame)
 
     def _read(self, frame: bytes | str) -> list[bytes]:
-        """The answers that are there at once."""
+        """The answers that are there at once: one frame, or none."""
         try:
             # Texts and ids seldom come twice; to look each up among the strings seen costs more than to make it.
             items = from_json(frame, allow_inf_nan=False, cache_strings="keys")
+            if type(items) is dict:
+                items = [items]
+            elif type(items) is not list:
+                raise BadRequest("a frame is one request object or an array of them")
+            elif not items:
+                raise BadRequest("the array holds no request; send at least one")
+            elif len(items) > self.config.max_batch:
+                detail = f"a frame holds at most {self.config.max_batch} requests, this one has {len(items)}; split it"
+                raise BadRequest(detail)
+            else:
+                self._arrays = True
         except ValueError as error:
-            return [_refusal(None, BadRequest(f"the frame is not JSON: {error}"))]
-        if type(items) is dict:
-            reply = self._take(items)
-            return [reply] if reply is not None else []
-        if type(items) is not list:
-            return [_refusal(None, BadRequest("a frame is one request object or an array of them"))]
-        if not items:
-            return [_refusal(None, BadRequest("the array holds no request; send at least one"))]
-        if len(items) > self.config.max_batch:
-            detail = f"a frame holds at most {self.config.max_batch} requests, this one has {len(items)}; split it"
-            return [_refusal(None, BadRequest(detail))]
-        self._arrays = True
-        return [reply for item in items if (reply := self._take(item)) is not None]
+            return self._framed([_refusal(None, BadRequest(f"the frame is not JSON: {error}"))])
+        except GymError as error:
+            return self._framed([_refusal(None, error)])
+        step = self.sessions.step
+        # In pieces, so that a result is copied once, into the frame.
+        said = [b"["] if self._arrays else []
+        for item in items:
+            # Nearly every request is a step by a text. One that is plainly right needs no model to say so; whatever
+            # is not takes the models' way, and is read or refused there.
+            try:
+                id, session, body = item["id"], item["session"], item["body"]
+                index, action = body["index"], body["action"]
+                text = action["text"]
+                plain = (
+                    item["verb"] == "step"
+                    and len(item) == 4
+                    and len(body) == 2
+                    and len(action) == 1
+                    and type(text) is str
+                    and len(text) <= MAX_TEXT_CHARS
+                    and type(index) is int
+                    and index >= 0
+                    and type(session) is str
+                    and (type(id) is int or type(id) is str)
+                )
+            except (KeyError, TypeError):
+                plain = False
+            if not plain:
+                id = _id(item)
+            try:
+                answer = step(session, index, text) if plain else self._asked(id, item)
+            except GymError as error:
+                said += (_refusal(id, error), b",")
+                continue
+            if isinstance(answer, bytes):
+                said += (b'{"id":%d,"ok":' % id if type(id) is int else b'{"id":%b,"ok":' % to_json(id), answer, b"},")
+            else:
+                self._await(id, answer)
+        if len(said) < 2:
+            return []
+        said[-1] = said[-1][:-1] + (b"]" if self._arrays else b"")
+        return [b"".join(said)]
 
-    def _take(self, item: Any) -> bytes | None:
-        """The answer, where it is there at once."""
-        # Nearly every request is a step by a text. One that is plainly right needs no model to say so; whatever is
-        # not takes the models' way, and is read or refused there.
+    def _asked(self, id: int | str | None, item: Any) -> bytes | asyncio.Future[bytes]:
+        """The answer to whatever request. Raises GymError."""
+        if id is None:
+            raise BadRequest("a request is an object whose id is an integer or a string")
+        if item.keys() - ENVELOPE:
+            unknown = min(item.keys() - ENVELOPE)
+            raise BadRequest(f"a request has no key '{unknown}'; its keys are id, verb, session and body")
+        if item.get("verb") != "step":
+            return self._spawn(self._do(item.get("verb"), item))
         try:
-            id, session, body = item["id"], item["session"], item["body"]
-            index, action = body["index"], body["action"]
-            text = action["text"]
-            plain = (
-                item["verb"] == "step"
-                and len(item) == 4
-                and len(body) == 2
-                and len(action) == 1
-                and type(text) is str
-                and len(text) <= MAX_TEXT_CHARS
-                and type(index) is int
-                and index >= 0
-                and type(session) is str
-                and (type(id) is int or type(id) is str)
-            )
-        except (KeyError, TypeError):
-            plain = False
-        return self._step(id, session, index, text) if plain else self._take_any(item)
-
-    def _take_any(self, item: Any) -> bytes | None:
-        id = item.get("id") if type(item) is dict else None
-        if type(id) is not int and type(id) is not str:
-            return _refusal(None, BadRequest("a request is an object whose id is an integer or a string"))
-        try:
-            if item.keys() - ENVELOPE:
-                unknown = min(item.keys() - ENVELOPE)
-                raise BadRequest(f"a request has no key '{unknown}'; its keys are id, verb, session and body")
-            if item.get("verb") == "step":
-                request = StepRequest.model_validate(item.get("body"))
-                session = item.get("session")
-                if type(session) is not str:
-                    raise BadRequest("a step needs its session's id, a string")
-                return self._step(id, session, request.index, logged(request.action))
+            request = StepRequest.model_validate(item.get("body"))
         except ValidationError as error:
-            return _refusal(id, BadRequest(sentence(error)))
-        except GymError as error:
-            return _refusal(id, error)
-        self._await(id, self._spawn(self._do(item.get("verb"), item)))
-        return None
-
-    def _step(self, id: int | str, session: str, index: int, action: Logged) -> bytes | None:
-        """The answer to a step, where it is there at once."""
-        try:
-            answer = self.sessions.step(session, index, action)
-        except GymError as error:
-            return _refusal(id, error)
-        if type(answer) is bytes:
-            if type(id) is int:
-                return b'{"id":%d,"ok":%b}' % (id, answer)
-            return b'{"id":%b,"ok":%b}' % (to_json(id), answer)
-        assert isinstance(answer, asyncio.Future)
-        self._await(id, answer)
-        return None
+            raise BadRequest(sentence(error)) from None
+        session = item.get("session")
+        if type(session) is not str:
+            raise BadRequest("a step needs its session's id, a string")
+        return self.sessions.step(session, request.index, logged(request.action))
 
     def _await(self, id: int | str, task: asyncio.Future[bytes]) -> None:
         self.waiting += 1
@@ -237,19 +233,25 @@ class Socket:
             with contextlib.suppress(OSError):
                 while self._out:
                     replies, self._out = self._out, []
-                    await self._write(replies)
+                    await self._write(self._framed(replies))
         finally:
             self._flushing = None
 
     def _framed(self, replies: list[bytes]) -> list[bytes]:
         return [b"[%b]" % b",".join(replies)] if self._arrays and replies else replies
 
-    async def _write(self, replies: list[bytes]) -> None:
-        for frame in self._framed(replies):
+    async def _write(self, frames: list[bytes]) -> None:
+        for frame in frames:
             if self._binary:
                 await self._send({"type": "websocket.send", "bytes": frame})
             else:
                 await self._send({"type": "websocket.send", "text": frame.decode()})
+
+
+def _id(item: Any) -> int | str | None:
+    """A request's id; None where it has none that can be answered."""
+    id = item.get("id") if type(item) is dict else None
+    return id if type(id) is int or type(id) is str else None
 
 
 def _refusal(id: int | str | None, error: GymError) -> bytes:

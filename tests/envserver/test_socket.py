@@ -79,6 +79,32 @@ async def test_a_sender_of_single_frames_never_gets_an_array(server: Launched) -
         assert sorted(answer["id"] for answer in seen) == list(range(8))
 
 
+async def test_each_request_of_an_array_is_answered_or_refused_on_its_own(server: Launched) -> None:
+    async with dial(server) as socket:
+        body = {"task": {"env": "trivial", "key": "train/0"}, "session": "ws-array"}
+        await ask(socket, json.dumps({"id": 0, "verb": "open", "body": body}))
+        step = {"id": 1, "verb": "step", "session": "ws-array", "body": {"index": 0, "action": {"text": "a"}}}
+        answers = await ask(
+            socket,
+            json.dumps(
+                [
+                    step,
+                    {**step, "id": 'the "same"'},
+                    {**step, "id": 2, "body": {"index": 5, "action": {"text": "a"}}},
+                    {**step, "id": 3, "session": "nobody"},
+                    {**step, "id": 4, "more": 1},
+                    {**step, "id": 5, "body": {"index": 1, "action": {"text": "b", "tool": None}}},
+                    {**step, "id": 6, "body": {"index": 2, "action": {"text": "c"}}},
+                ]
+            ),
+        )
+        assert [answer["id"] for answer in answers] == [1, 'the "same"', 2, 3, 4, 5, 6]
+        kinds = [answer.get("problem", {}).get("type", "ok") for answer in answers]
+        assert kinds == ["ok", "ok", "OutOfTurn", "UnknownSession", "BadRequest", "ok", "ok"]
+        assert answers[0]["ok"] == answers[1]["ok"] != answers[5]["ok"]
+        await ask(socket, json.dumps({"id": 7, "verb": "close", "session": "ws-array"}))
+
+
 BAD = {
     "not JSON": "{",
     "NaN": '{"id": 1, "verb": "open", "body": NaN}',

@@ -94,6 +94,33 @@ def test_play_is_the_packages_own(key, cache_dir, open_game):
     package.close()
 
 
+PIECES = (
+    "<score>\n",
+    "</score>",
+    "<inventory>\n",
+    "</inventory>",
+    "[taking]\n",
+    "[",
+    "]",
+    "You see.\n",
+    "3",
+    "\n",
+    "<score>",
+)
+
+
+def test_what_stands_between_tags_is_read_as_the_package_reads_it():
+    from textworld.envs.wrappers.tw_inform7 import _detect_extra_infos
+
+    from envserver.envs._textworld.play import _beside
+
+    rng = random.Random(0)
+    for _ in range(2000):
+        printed = "".join(rng.choices(PIECES, k=rng.randrange(12)))
+        infos, rest = _detect_extra_infos(printed)
+        assert _beside(printed) == ({name: text for name, text in infos.items() if text is not None}, rest)
+
+
 def test_sessions_of_one_game_do_not_touch_each_other(open_game):
     alone = [play(*open_game(max_steps=12), seed) for seed in range(4)]
     worlds = [open_game(max_steps=12) for _ in range(4)]

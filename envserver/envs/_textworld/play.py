@@ -13,32 +13,32 @@ from __future__ import annotations
 
 import re
 import string
-import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import jericho
-import numpy as np
-from textworld.envs.wrappers.tw_inform7 import _detect_extra_infos, _detect_i7_events_debug_tags
+from textworld.envs.wrappers.tw_inform7 import AVAILABLE_INFORM7_EXTRA_INFOS, _detect_i7_events_debug_tags
 from textworld.generator.game import Game, GameProgression
 from textworld.generator.inform7 import Inform7Game
 from textworld.logic import Action, Proposition, State
 
+from envserver.envs._textworld.interpreter import Interpreter, Kept
+
 __all__ = ["GameFailed", "LoadedGame", "Node"]
 
-SEED = 1
-"""Of the interpreter's generator; a fixed one, so that no clock is read."""
 MAX_SITUATIONS = 1024
 """Sets of facts remembered for each game, 3 to 10 kB each."""
 MAX_NODES = 2048
 """States remembered for each game, about 4 kB each; beyond it the tree is forgotten and begun again."""
 
+TAGS = tuple((name, f"<{name}>\n", f"</{name}>") for name in AVAILABLE_INFORM7_EXTRA_INFOS)
+"""What a game was asked to print beside its answer stands between these."""
 STATUS = re.compile(r">?\s{20,}-= [^\n]*? =-\s?-?\d+/-?\d+\s*$")
 """The status line, which the interpreter prints after the prompt where it differs from the one it printed last: nothing
 may depend on it."""
 END_QUESTION = re.compile(r"\s*Would you like to RESTART, .*$", re.DOTALL)
+ENDS = re.compile(r"[ \t]+\n|\n {9,}")
+GAPS = re.compile(r"\n{3,}")
 
 
 class GameFailed(Exception):
@@ -93,8 +93,8 @@ class Node:
     actions: tuple[Action, ...]
     """Logical actions the command was."""
     situation: Situation
-    machine: Any
-    """Interpreter state, packed."""
+    machine: Kept
+    """The interpreter's state."""
     children: dict[str, Node]
 
     @property
@@ -110,9 +110,7 @@ class LoadedGame:
         """Raises GameFailed where `story` or the .json beside it cannot be read."""
         try:
             self.game = Game.load(str(story.with_suffix(".json")))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", jericho.UnsupportedGameWarning)  # said of every generated game
-                self.machine = jericho.FrotzEnv(str(story), seed=SEED)
+            self.machine = Interpreter(story)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise GameFailed(f"'{story.name}' or its .json cannot be read: {error}") from error
         self.inform7 = Inform7Game(self.game)
@@ -120,7 +118,6 @@ class LoadedGame:
         self.situations: OrderedDict[frozenset[Proposition], Situation] = OrderedDict()
         self.roots: dict[frozenset[str], Node] = {}
         self.nodes = 0
-        self.base: tuple[np.ndarray, np.ndarray] | None = None
         self.at: Node | None = None
         """The node the interpreter stands at."""
         self.max_score = self.game.max_score
@@ -162,7 +159,7 @@ class LoadedGame:
         return path[::-1]
 
     def _open(self, tracked: frozenset[str]) -> Node:
-        raw, _ = self.machine.reset()
+        raw = self.machine.begin()
         node = Node()
         node.parent, node.command, node.depth, node.tracked = None, "", 0, tracked
         node.children, node.actions = {}, ()
@@ -171,23 +168,18 @@ class LoadedGame:
         node.text = _clean(_without_banner(raw))
         for name in ("inventory", "description", "moves", "score"):
             if name in tracked or name in ("moves", "score"):
-                answer, _, _, _ = self.machine.step(f"tw-extra-infos {name}")
-                self._read(node, _detect_extra_infos(answer)[0])
-        self.machine.step("tw-trace-actions")
+                self._read(node, _beside(self.machine.say(f"tw-extra-infos {name}"))[0])
+        self.machine.say("tw-trace-actions")
         node.situation = self._situation(frozenset(self.game.world.facts))
-        if self.base is None:
-            ram, stack, *_ = self.machine.get_state()
-            self.base = (ram, stack)
-        node.machine = self._pack()
+        node.machine = self.machine.keep()
         self.at = node
         return node
 
     def _play(self, node: Node, command: str) -> Node:
         if self.at is not node:
-            self._unpack(node.machine)
+            self.machine.go(node.machine)
         self.at = None
-        raw, _, _, _ = self.machine.step(command)
-        infos, text = _detect_extra_infos(raw)
+        infos, text = _beside(self.machine.say(command))
         events, text = _detect_i7_events_debug_tags(text)
         child = Node()
         child.parent, child.command, child.depth, child.tracked = node, command, node.depth + 1, node.tracked
@@ -204,11 +196,11 @@ class LoadedGame:
                 actions.append(action)
                 situation = self._situation((situation.facts | action.added) - action.removed)
         child.situation, child.actions = situation, tuple(actions)
-        child.machine = self._pack()
+        child.machine = self.machine.keep()
         self.at = child
         return child
 
-    def _read(self, node: Node, infos: dict[str, str | None]) -> None:
+    def _read(self, node: Node, infos: dict[str, str]) -> None:
         """Takes over what the game printed between its tags; what it left out stays as it was."""
         node.description = infos.get("description") or node.description
         node.inventory = infos.get("inventory") or node.inventory
@@ -246,18 +238,6 @@ class LoadedGame:
         """The package's order (most preconditions first, then the rules' own), whatever order facts are kept in."""
         return -len(action.preconditions), self.rules[action.name], str(action.variables)
 
-    def _pack(self) -> tuple[Any, ...]:
-        ram, stack, *rest = self.machine.get_state()
-        assert self.base is not None
-        return (*_difference(self.base[0], ram), *_difference(self.base[1], stack), *rest)
-
-    def _unpack(self, packed: tuple[Any, ...]) -> None:
-        assert self.base is not None
-        ram, stack = self.base[0].copy(), self.base[1].copy()
-        ram[np.frombuffer(packed[0], np.uint32)] = np.frombuffer(packed[1], np.uint8)
-        stack[np.frombuffer(packed[2], np.uint32)] = np.frombuffer(packed[3], np.uint8)
-        self.machine.set_state((ram, stack, *packed[4:]))
-
 
 class Progress(GameProgression):  # type: ignore[misc]
     """The package's tracking of quests, without the list of possible actions that it does not need."""
@@ -284,10 +264,17 @@ def next_command(game: LoadedGame, node: Node) -> str | None:
     return game.inform7.gen_commands_from_actions(policy[:1])[0] if policy else None
 
 
-def _difference(base: np.ndarray, now: np.ndarray) -> tuple[bytes, bytes]:
-    """Where `now` is not `base`, and what is there."""
-    where = np.flatnonzero(base != now).astype(np.uint32)
-    return where.tobytes(), now[where].tobytes()
+def _beside(raw: str) -> tuple[dict[str, str], str]:
+    """What the game printed between its tags, and the rest; as the package's `_detect_extra_infos` reads it."""
+    infos = {}
+    for name, begin, end in TAGS:
+        start = raw.find(begin)
+        stop = raw.rfind(end, start + len(begin)) if start >= 0 else -1
+        if stop >= 0:
+            inside = raw[start + len(begin) : stop]
+            infos[name] = (_detect_i7_events_debug_tags(inside)[1] if "[" in inside else inside).strip()
+            raw = raw[:start] + raw[stop + len(end) :]
+    return infos, raw
 
 
 def _without_banner(raw: str) -> str:
@@ -301,6 +288,9 @@ def _without_banner(raw: str) -> str:
 
 def _clean(text: str) -> str:
     """The text without prompt, status line and closing question."""
-    text = END_QUESTION.sub("", STATUS.sub("", text)).rstrip(" \n>")
-    text = re.sub(r"[ \t]+\n|\n {9,}", "\n", text.strip())
-    return re.sub(r"\n{3,}", "\n\n", text)
+    # To look for either costs more than to see that its words are not there.
+    if " =-" in text:
+        text = STATUS.sub("", text)
+    if "Would you like to RESTART" in text:
+        text = END_QUESTION.sub("", text)
+    return GAPS.sub("\n\n", ENDS.sub("\n", text.rstrip(" \n>").strip()))
