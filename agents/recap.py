@@ -5,6 +5,9 @@
                before included: for questions about the greatest of what is read, as in tooluse's `pages`
     leader     `answer -> number`, the answer that brought the greatest first number of all, the first of equals, and on
                a line of its own the last answer: for questions about which is greatest, as in tooluse's `inventory`
+    latest     of each word that answers end with a number for, the word and its latest number, by name, and the last
+               thing that came back, a line each: for what is carried on from call to call, as in tooluse's `cashbook`
+    last       the last thing that came back: for those who forget all else
 
 None says anything that could not be read in the prompt it is an answer to.
 """
@@ -19,9 +22,10 @@ from agents.types import History, Prompt, Turn
 
 __all__ = ["Rule", "recap"]
 
-Rule = Literal["lines", "greatest", "leader"]
+Rule = Literal["lines", "greatest", "leader", "latest", "last"]
 NUMBER = re.compile(r"-?\d+")
 ARROW = " -> "
+NAMED = re.compile(r"([A-Za-z]+) (-?\d+)\Z")
 
 
 def recap(rule: Rule, prompt: Prompt, history: History) -> str:
@@ -50,7 +54,25 @@ def _leader(before: str, turns: list[Turn]) -> str:
     return "\n".join([*leader, *(answer for answer, _, _ in told[-1:])])
 
 
-RULES: dict[Rule, Callable[[str, list[Turn]], str]] = {"lines": _lines, "greatest": _greatest, "leader": _leader}
+def _latest(before: str, turns: list[Turn]) -> str:
+    *known, came = before.splitlines() or [""]
+    told = [*known, *(_flat(turn.move.text) for turn in turns)]
+    latest = {found[1]: found[2] for text in told if (found := NAMED.search(text))}
+    last = _came(turns[-1]) if turns else came
+    return "\n".join([*(f"{name} {number}" for name, number in sorted(latest.items())), last])
+
+
+def _last(before: str, turns: list[Turn]) -> str:
+    return _came(turns[-1]) if turns else before
+
+
+RULES: dict[Rule, Callable[[str, list[Turn]], str]] = {
+    "lines": _lines,
+    "greatest": _greatest,
+    "leader": _leader,
+    "latest": _latest,
+    "last": _last,
+}
 
 
 def _told(before: str, turns: list[Turn]) -> list[str]:

@@ -189,6 +189,8 @@ class SftConfig(_Section):
     """Share of the expert's turns, but the first, in which it plays what the world refuses: shown, and not imitated."""
     detours: float = Field(0.0, ge=0, lt=1)
     """Share of the expert's moves on a search that lead to a wrong place, so that searching is shown too."""
+    careless: float = Field(0.0, ge=0, lt=1)
+    """Share of the expert's summaries that say what came back last and nothing else, so that RL can choose."""
     annotator: _Annotator = Field("rules", validate_default=True)
     """Who writes the thoughts of demonstrations where the format is `rlvmr`; `name` picks the plugin."""
     budget: int | None = Field(None, ge=1)

@@ -92,10 +92,10 @@ async def corpus(config: RunConfig, gym: Gym, tasks: Sequence[Task], *, display:
 def _expert(config: RunConfig, format: Format, chat: Chat | None) -> Expert:
     """The world's expert, as fallible as the run asks for."""
     slips, detours = config.sft.slips, config.sft.detours
-    recap = getattr(config.context, "recap", "lines")
+    sums_up = {"recap": getattr(config.context, "recap", "lines"), "careless": config.sft.careless}
     if not slips and not detours:
-        return Expert(Expert.Config(recap=recap), format=format, chat=chat)
-    return Fallible(Fallible.Config(recap=recap, slips=slips, detours=detours), format=format, chat=chat)
+        return Expert(Expert.Config(**sums_up), format=format, chat=chat)
+    return Fallible(Fallible.Config(**sums_up, slips=slips, detours=detours), format=format, chat=chat)
 
 
 async def _played(

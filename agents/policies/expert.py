@@ -10,6 +10,8 @@ step in others.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from agents.formats.base import Format
 from agents.policies.base import Policy, PolicyConfig, shown_move
 from agents.recap import Rule, recap
@@ -24,6 +26,8 @@ class ExpertConfig(PolicyConfig):
 
     recap: Rule = "lines"
     """What it writes where a summary is asked for, see `agents/recap.py`."""
+    careless: float = Field(default=0.0, ge=0, lt=1)
+    """Share of its summaries that say what came back last and nothing else."""
 
 
 class Expert(Policy):
@@ -37,7 +41,9 @@ class Expert(Policy):
         if self.world is None:
             raise RuntimeError("the policy 'expert' must be bound to a world before it acts; play it with agents.play")
         if prompt.kind == "summary":
-            return shown_move(recap(self.config.recap, prompt, history), prompt, last, self.chat)
+            careless = self.rng(len(history.turns)).random() < self.config.careless
+            rule: Rule = "last" if careless else self.config.recap
+            return shown_move(recap(rule, prompt, history), prompt, last, self.chat)
         action = _unseen(self.format, history) or await self.world.expert()
         if action is None:
             raise Resigned("the expert has nothing left to play")

@@ -217,6 +217,16 @@ async def test_an_expert_sums_up_and_does_once_more_what_was_dropped(gym):
     assert len(turns) == 6
 
 
+async def test_a_careless_expert_forgets_in_its_share_of_the_summaries(gym):
+    asked = Prompt([{"role": "user", "content": "Sum up."}], "summary", drops_last=True)
+    history = begun("write 1 cash 6 -> 2 bank 5", "write 2 bank 5 -> 3 cash 7", "write 3 cash 3 -> 4 cash 1")
+    policy = Expert(Expert.Config(recap="latest", careless=0.25), format=Plain())
+    async with await gym.open(TASK) as world:
+        seen = [(await policy.bind(world, seed).act(asked, None, history)).text for seed in range(200)]
+    assert set(seen) == {"bank 5\ncash 6\n3 cash 7", "3 cash 7"}
+    assert 30 < seen.count("3 cash 7") < 70
+
+
 async def test_what_can_no_longer_be_said_is_not_done_once_more(gym):
     # `choice` says numbers of what is shown, and keydoor shows no key that is taken.
     turns = await summed_up(gym, FORMAT)
@@ -254,3 +264,17 @@ def test_the_leader_is_carried_on_with_the_last_answer():
     history.turns += begun("look 5 -> There is no bin 5.").turns
     assert recap("leader", asked, history) == "look 4 -> 12\nlook 4"
     assert recap("leader", asked, begun("wait -> nothing", "wait -> nothing")) == "wait"
+
+
+def test_the_latest_balance_of_each_name_is_carried_on_with_what_came_last():
+    history = begun("write 1 cash 6 -> 2 bank 5", "write 2 bank 5 -> 3 cash 7", "write 3 cash 3 -> 4 cash 1")
+    asked = Prompt([{"role": "user", "content": "Sum up."}], "summary", drops_last=True)
+    first = recap("latest", asked, history)
+    assert first == "bank 5\ncash 6\n3 cash 7", "what was dropped was not seen"
+    history.turns += [Turn(asked, said(first), Reply(None), None), *begun("write 3 cash 3 -> 4 cash 1").turns]
+    assert recap("latest", asked, history) == first
+    history.turns += begun("write 4 cash 4 -> 5 till 2").turns
+    assert recap("latest", asked, history) == "bank 5\ncash 3\n4 cash 1", (
+        "an older balance is kept, the page is not one"
+    )
+    assert recap("latest", asked, begun("look -> fog", "look -> fog")) == "fog"

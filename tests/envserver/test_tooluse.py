@@ -248,6 +248,17 @@ def test_a_fork_goes_its_own_way_in_every_family():
         assert repr(vars(world.program)) == before, name
 
 
+def test_what_is_written_in_a_cashbook_is_the_players_own_affair_and_no_page_is_skipped():
+    world, first = begun("cashbook/h8-d2/train/0003")
+    assert first.observation.text.endswith("Page 1 cash 6.")
+    assert world.step(call("write", page=2, account="cash", balance=6)).observation.text == (
+        "Page 2 is not open; there are pages 1 to 1."
+    )
+    for _ in range(2):
+        assert world.step(call("write", page=1, account="till", balance=-(10**6))).observation.text == "2 bank 5"
+    assert gold(world)[1].success
+
+
 def test_the_seed_draws_another_program_under_the_same_key():
     assert len({repr(vars(begun("pages/h12-d1/train/0000", seed)[0].program)) for seed in range(20)}) == 20
 
