@@ -250,12 +250,12 @@ def test_a_fork_goes_its_own_way_in_every_family():
 
 def test_what_is_written_in_a_cashbook_is_the_players_own_affair_and_no_page_is_skipped():
     world, first = begun("cashbook/h8-d2/train/0003")
-    assert first.observation.text.endswith("Page 1 cash 6.")
-    assert world.step(call("write", page=2, account="cash", balance=6)).observation.text == (
+    assert first.observation.text.endswith("Page 1 cash 3.")
+    assert world.step(call("write", page=2, account="cash", balance=3)).observation.text == (
         "Page 2 is not open; there are pages 1 to 1."
     )
     for _ in range(2):
-        assert world.step(call("write", page=1, account="till", balance=-(10**6))).observation.text == "2 bank 5"
+        assert world.step(call("write", page=1, account="till", balance=-(10**6))).observation.text == "2 cash 1"
     assert gold(world)[1].success
 
 
