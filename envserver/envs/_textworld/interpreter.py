@@ -40,9 +40,9 @@ class Interpreter:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", jericho.UnsupportedGameWarning)  # said of every generated game
             self.machine = jericho.FrotzEnv(str(story), seed=SEED)
-        self.library = self.machine.frotz_lib
+        self.frotz = self.machine.frotz_lib
         # Memory, then the stack, each from a whole word on.
-        ram, stack = (-(-size // WORD_BYTES) for size in (self.library.getRAMSize(), self.library.getStackSize()))
+        ram, stack = (-(-size // WORD_BYTES) for size in (self.frotz.getRAMSize(), self.frotz.getStackSize()))
         self.words = np.zeros(ram + stack, np.uint64)
         self.ram: int = self.words.ctypes.data
         self.stack: int = self.ram + ram * WORD_BYTES
@@ -55,38 +55,38 @@ class Interpreter:
 
     def say(self, command: str) -> str:
         """What the game prints when it is told `command`; a line that is longer than its buffer is cut."""
-        line: bytes = self.library.step(command.encode()[: jericho.jericho.INPUT_BUFFER_SIZE] + b"\n")
+        line: bytes = self.frotz.step(command.encode()[: jericho.jericho.INPUT_BUFFER_SIZE] + b"\n")
         return line.decode("cp1252")
 
     def keep(self) -> Kept:
         """The state it is in; the first one that is asked for is the opening."""
-        library, words = self.library, self.words
-        library.getRAM(self.ram)
-        library.getStack(self.stack)
+        frotz, words = self.frotz, self.words
+        frotz.getRAM(self.ram)
+        frotz.getStack(self.stack)
         if self.opening is None:
             self.opening = words.copy()
         where = np.flatnonzero(words != self.opening)
         return Kept(
             where.astype(np.uint32).tobytes(),
             words[where].tobytes(),
-            (library.getPC(), library.getSP(), library.getFP(), library.getFrameCount(), library.get_opcode()),
-            (int(library.getRngA()), library.getRngInterval(), library.getRngCounter()),
-            library.get_narrative_text(),
+            (frotz.getPC(), frotz.getSP(), frotz.getFP(), frotz.getFrameCount(), frotz.get_opcode()),
+            (int(frotz.getRngA()), frotz.getRngInterval(), frotz.getRngCounter()),
+            frotz.get_narrative_text(),
         )
 
     def go(self, kept: Kept) -> None:
         """Be in that state."""
-        library, words = self.library, self.words
+        frotz, words = self.frotz, self.words
         assert self.opening is not None
         words[:] = self.opening
         words[np.frombuffer(kept.where, np.uint32)] = np.frombuffer(kept.words, np.uint64)
         pc, sp, fp, frames, opcode = kept.registers
-        library.setRng(*kept.generator)
-        library.setRAM(self.ram)
-        library.setStack(self.stack)
-        library.setPC(pc)
-        library.setSP(sp)
-        library.setFP(fp)
-        library.set_opcode(opcode)
-        library.setFrameCount(frames)
-        library.set_narrative_text(kept.narrative)
+        frotz.setRng(*kept.generator)
+        frotz.setRAM(self.ram)
+        frotz.setStack(self.stack)
+        frotz.setPC(pc)
+        frotz.setSP(sp)
+        frotz.setFP(fp)
+        frotz.set_opcode(opcode)
+        frotz.setFrameCount(frames)
+        frotz.set_narrative_text(kept.narrative)
