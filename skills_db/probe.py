@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from skills_db.cluster import CANDIDATES, Around, Clusters
-from skills_db.indexes.pgvector import near_values, with_vectors
+from skills_db.indexes.pgvector import MOST_STATEMENTS, near_values, with_vectors
 from skills_db.neighbours import RINGS, Candidates, Listed
 from skills_db.tables import CLUSTERS
 from skills_db.vectors import Vector
@@ -74,7 +74,7 @@ def probe(
     return Probe(clusters.compared(ids, {id: packed for id, _, packed in ranked if packed}, vector_D), listed, matches)
 
 
-@functools.cache
+@functools.lru_cache(MOST_STATEMENTS)
 def _statement(wanted: Candidates, matching: sa.Select[Any] | None, near: sa.CTE | None) -> sa.CompoundSelect[Any]:
     """Made once, since making takes longer than running. `near`: of the server's index."""
 

@@ -21,8 +21,10 @@ from skills_db.indexes.base import Ids, Index, Space
 from skills_db.tables import CLUSTERS
 from skills_db.vectors import Rows, Vector
 
-__all__ = ["PREFIX", "Pgvector", "has_extension", "near_values", "with_vectors"]
+__all__ = ["MOST_STATEMENTS", "PREFIX", "Pgvector", "has_extension", "near_values", "with_vectors"]
 
+MOST_STATEMENTS = 256
+"""That are kept made; there is one for each environment and set of filters."""
 PREFIX = "nearest_"
 """Begins the names of the tables, which no migration describes."""
 
@@ -118,7 +120,7 @@ class Pgvector(Index):
         return np.array([row.id for row in found], np.int64), [row.vector for row in found[:rows]]
 
 
-@functools.cache
+@functools.lru_cache(MOST_STATEMENTS)
 def _near_in(table: str, kind: str) -> sa.CTE:
     """Ids and ranks (1 for the nearest) of the clusters that a table has near a vector; for `near_values`."""
     query = sa.text(
@@ -141,7 +143,7 @@ def with_vectors(near: sa.CTE) -> sa.Select[Any]:
     return read.join_from(near, CLUSTERS, CLUSTERS.c.id == first, isouter=True)
 
 
-@functools.cache
+@functools.lru_cache(MOST_STATEMENTS)
 def _nearest(near: sa.CTE) -> sa.Select[Any]:
     return with_vectors(near).order_by(near.c.rank).execution_options(binary=True)
 
