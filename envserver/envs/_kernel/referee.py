@@ -30,7 +30,7 @@ NOTHING = {
     "fill_", "full", "full_like", "ones", "ones_like", "lift_fresh", "_to_copy", "unbind", "chunk", "unsafe_split",
 }  # fmt: skip
 """Operators that compute nothing."""
-LEAST_SHARE = 0.02
+LEAST_SHARE = 0.03
 """Of a call's time, what kernels have to take, or torch does the work. Ours."""
 
 
