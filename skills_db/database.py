@@ -38,7 +38,7 @@ AT_ONCE_MS = 10
 """PostgreSQL's shortest wait that is one: 0 would wait for ever."""
 TRUSTED_S = 1.0
 """A PostgreSQL connection that was used so lately is not asked whether it still answers: that costs a round trip."""
-NEIGHBOURS_SEEN = 80
+NEIGHBOURS_SEEN = 64
 """Vectors that pgvector's graph holds at once in a search: the more, the more of the nearest it finds. A connection is
 told so when it is opened, since to tell it in each transaction is a round trip, too."""
 CACHE_KIB = 32 * 1024

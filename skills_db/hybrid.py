@@ -51,7 +51,7 @@ Matches = list[tuple[int, str]]
 
 FUSION = 60
 """The constant of the fusion: the larger, the less the first ranks stand out."""
-MOST_MATCHES = 100
+MOST_MATCHES = 64
 MOST_WORDS = 16
 """A query of more words is a situation: the vectors say what is like it, and hardly a text has all its words."""
 DEPTH = 50
@@ -165,7 +165,7 @@ def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wante
     totals = join(rankings)
     best = sorted(totals, key=lambda id: (-totals[id], -id))[: wanted.limit]
     places = places_of(rankings, best)
-    by_id = {row.id: row for row in connection.execute(_shown(connection.dialect.name), {"ids": best})}
+    by_id = {row.id: row for row in connection.execute(_shown(connection.dialect.name), {"ids": best}).all()}
     return [_ranked(by_id[id], totals[id], places[id], asked) for id in best]
 
 

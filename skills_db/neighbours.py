@@ -127,7 +127,10 @@ def _among_all(
 
 def _compared(rows: Any, vector_D: Vector, dimensions: int) -> Compared:
     ids, scores, packed = zip(*rows, strict=True) if rows else ((), (), ())
-    return np.array(ids, np.int64), unpack_vectors(packed, dimensions) @ vector_D, np.array(scores, np.float64)
+    place = {one: at for at, one in enumerate(dict.fromkeys(packed))}  # many are about one situation
+    similar_S = unpack_vectors(list(place), dimensions) @ vector_D
+    similar_N = similar_S[[place[one] for one in packed]] if packed else similar_S
+    return np.array(ids, np.int64), similar_N, np.array(scores, np.float64)
 
 
 def _joined(parts: list[Compared]) -> Compared:

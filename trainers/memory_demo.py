@@ -1,8 +1,9 @@
 """`trainer demo-memory`: SLEA-RL against its baselines where only a memory can know, and whether it was the memory.
 
-One small model learns from demonstrations to read notes, in a town of its own. From there every arm goes, in another
-town, with the same tasks, the same budget and an empty library, once a seed. The arm `slea` is then played again
-without its notes, and with any. Interrupted, it goes on where it was; what is finished is not trained again.
+One small model learns from demonstrations to take what is named, then to read notes, in a town of its own. From there
+every arm goes, in another town, with the same tasks, the same budget and an empty library, once a seed. The arm `slea`
+is then played again without its notes, and with any. Interrupted, it goes on where it was; what is finished is not
+trained again.
 """
 
 from __future__ import annotations
@@ -33,23 +34,33 @@ from trainers.worlds import worlds
 __all__ = ["ARMS", "main"]
 
 RECIPE = Path(__file__).parents[1] / "configs" / "memory.toml"
-READER = "reader"
-READS = (
-    "steps=0",
-    "eval.every=1",
-    "env.options.town=0",
-    "env.tasks=2000",
-    "sft.demonstrations=800",
-    "sft.epochs=8",
-    "sft.lr=2e-3",
-    "memory.demonstrations=0.15",
-)
-"""Settings of the reader over the recipe: a seventh of its demonstrations fill a library, the others show its notes."""
+WITHOUT = ("context.retrieval=none", "memory.every=0")
+_LEARNS = ("steps=0", "eval.every=1", "env.options.town=0", "sft.lr=2e-3")
+READER = {
+    "listener": (
+        *_LEARNS,
+        *WITHOUT,
+        "env.options.houses=0",
+        "env.tasks=3000",
+        "sft.demonstrations=1500",
+        "sft.epochs=4",
+    ),
+    "reader": (
+        *_LEARNS,
+        "env.options.houses=1000",
+        "env.tasks=6000",
+        "sft.demonstrations=4000",
+        "sft.epochs=2",
+        "memory.demonstrations=0.5",
+    ),
+}
+"""Settings over the recipe of two runs, the second from the first one's weights. Where the text names the way out, the
+listener learns to take the colour that is named; from nothing the reader would learn its houses by heart, not to read.
+There are too many of these: half of its demonstrations fill a library, the others show its notes."""
 ENTRIES = 2000
 """Of a library, at most, that are asked for their effect."""
 PANELS = ("episode/success", "memory/entries")
 
-WITHOUT = ("context.retrieval=none", "memory.every=0")
 ARMS: dict[str, tuple[str, ...]] = {
     "slea": (),
     "grpo": (*WITHOUT, 'algorithm={name="grpo", kl=0.0, minibatches=2}'),
@@ -85,10 +96,10 @@ class Played:
 def main(pairs: Sequence[str], *, seeds: int) -> None:
     """Train every arm and tell; `pairs` are settings on top of configs/memory.toml. Raises what `train` raises."""
     began = time.monotonic()
-    reader = _reader(pairs)
-    found = uvloop.run(_play(reader, pairs, seeds))
-    arms = {arm: [reader.dir / f"{arm}-s{seed}" for seed in range(1, seeds + 1)] for arm in ARMS}
-    picture = draw([run for runs in arms.values() for run in runs], reader.dir / "memory", shown=PANELS, by_seed=True)
+    found = uvloop.run(_play(pairs, seeds))
+    home = recipe.read(RECIPE, pairs).dir
+    arms = {arm: [home / f"{arm}-s{seed}" for seed in range(1, seeds + 1)] for arm in ARMS}
+    picture = draw([run for runs in arms.values() for run in runs], home / "memory", shown=PANELS, by_seed=True)
     console = Console(highlight=False)
     console.print(_arms(arms))
     console.print(_ablations(found))
@@ -97,19 +108,23 @@ def main(pairs: Sequence[str], *, seeds: int) -> None:
     console.print(f"{(time.monotonic() - began) / 60:.1f} minutes; curves: {picture[0]}", soft_wrap=True)
 
 
-async def _play(reader: RunConfig, pairs: Sequence[str], seeds: int) -> dict[str, Played]:
+async def _play(pairs: Sequence[str], seeds: int) -> dict[str, Played]:
     """Train what is not trained yet; how the arm `slea` plays with and without notes."""
     display = Display()
     runs = [Path()] * 0
-    async with worlds(reader.env) as gym:
-        display.say(f"{READER}: {reader.sft.demonstrations} demonstrations of town {reader.env.options.get('town', 0)}")
-        await _trained(reader, display, gym.url)
-        model = find_checkpoint(reader.directory).model
+    async with worlds(recipe.read(RECIPE, pairs).env) as gym:
+        begin: tuple[str, ...] = ()
+        for name, settings in READER.items():
+            config = recipe.read(RECIPE, [f"name={name}", *pairs, *settings, *begin])
+            display.say(
+                f"{name}: {config.sft.demonstrations} demonstrations of town {config.env.options.get('town', 0)}"
+            )
+            await _trained(config, display, gym.url)
+            begin = (f"model.path={find_checkpoint(config.directory).model}",)
         for arm, settings in ARMS.items():
             for seed in range(1, seeds + 1):
-                name = f"{arm}-s{seed}"
-                config = recipe.read(RECIPE, [f"name={name}", f"seed={seed}", f"model.path={model}", *settings, *pairs])
-                display.say(f"{name}: {config.steps} steps of town {config.env.options.get('town', 0)}")
+                config = recipe.read(RECIPE, [f"name={arm}-s{seed}", f"seed={seed}", *begin, *settings, *pairs])
+                display.say(f"{config.name}: {config.steps} steps of town {config.env.options.get('town', 0)}")
                 await _trained(config, display, gym.url)
                 runs += [config.directory] if arm == "slea" else []
         found: dict[str, Played] = {}
@@ -132,10 +147,6 @@ async def _play(reader: RunConfig, pairs: Sequence[str], seeds: int) -> dict[str
             ]
             found[how] = Played([round(one.success * one.count) for one in played], [one.count for one in played])
     return found
-
-
-def _reader(pairs: Sequence[str]) -> RunConfig:
-    return recipe.read(RECIPE, [f"name={READER}", *pairs, *READS])
 
 
 async def _trained(config: RunConfig, display: Display, url: str) -> None:

@@ -39,6 +39,8 @@ def test_the_whole_of_it_in_small_tells_every_arm(
         "sampling.tasks_per_step=2",
         "sampling.group_size=2",
     ]
+    short = {name: (*settings, "sft.demonstrations=8", "sft.epochs=1") for name, settings in memory_demo.READER.items()}
+    monkeypatch.setattr(memory_demo, "READER", short)
     memory_demo.main([*small, f"dir={tmp_path}"], seeds=1)
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines()[1:7]] == list(ARMS)
