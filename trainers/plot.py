@@ -7,13 +7,14 @@ runs that differ only in their seed the line is their mean and the band reaches 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from trainers import metrics
 from trainers.plugged import BadConfig
@@ -25,6 +26,8 @@ PANELS = ("reward/mean", "episode/success", "policy/entropy_nats", "policy/misma
 """What is drawn unless another metric is asked for."""
 _SMOOTHING = 0.8
 """Weight of the past in the thick line."""
+_HELD_OUT = "held-out"
+_DASHED: dict[str, Any] = {"marker": "o", "linestyle": "--"}
 _LOGARITHMIC = frozenset(("policy/mismatch_mean_nats",))
 
 Rows = list[dict[str, float]]
@@ -60,6 +63,7 @@ def draw(
         _dress(panel, name)
     for panel in list(panels):
         panel.set_axis_off()
+    _explain(figure)
     target = out or runs[0] / "curve"
     target.parent.mkdir(parents=True, exist_ok=True)
     paths = [target.with_suffix(suffix) for suffix in (".png", ".svg")]
@@ -140,16 +144,24 @@ def _held_out(panel: Any, curve: Curve, colour: str) -> None:
     values = [fmean(row["eval/success"] for row in rows) for rows in at]
     below = [value - min(row[low] for row in rows) for value, rows in zip(values, at, strict=True)]
     above = [max(row[high] for row in rows) - value for value, rows in zip(values, at, strict=True)]
-    style: Mapping[str, Any] = {"marker": "o", "linestyle": "--", "capsize": 3, "color": colour}
-    panel.errorbar(steps, values, yerr=(below, above), label=f"{curve.label}, held-out", **style)
+    panel.errorbar(steps, values, yerr=(below, above), label=_HELD_OUT, capsize=3, color=colour, **_DASHED)
+
+
+def _explain(figure: Figure) -> None:
+    """One legend under the panels: each curve by its colour, and once what is dashed."""
+    found = {
+        label: line for panel in figure.axes for line, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    if found.pop(_HELD_OUT, None):
+        found[_HELD_OUT] = Line2D([], [], color="grey", **_DASHED)
+    if found:
+        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=min(4, len(found)), fontsize=8)
 
 
 def _dress(panel: Any, name: str) -> None:
     unit = metrics.TABLE[name].unit if name in metrics.TABLE else ""
     panel.set(title=name, ylabel=unit, xlabel="step")
     panel.grid(alpha=0.3)
-    if panel.lines or panel.containers:
-        panel.legend(fontsize=8)
     if unit == "share":
         panel.set_ylim(-0.02, 1.02)
     if name in _LOGARITHMIC and any(value > 0 for line in panel.lines for value in line.get_ydata()):

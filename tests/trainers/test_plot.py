@@ -49,6 +49,7 @@ def test_runs_that_differ_in_their_seed_are_one_curve(tmp_path: Path) -> None:
     assert "grpo, 2 seeds" in told
     assert "ppo-s1" in told
     assert "grpo-s1" not in told
+    assert told.count("<!-- held-out -->") == 1, "what is dashed is said once, for all curves"
 
 
 def test_a_metric_that_no_run_has_is_refused(tmp_path: Path) -> None:
