@@ -1,4 +1,4 @@
-"""The command `skills`: search, look, show, list, lineage, stats, add, edit, retire, export, import, sql, serve, …
+"""The command `skills`: search, find, show, list, lineage, stats, add, edit, retire, export, import, sql, serve, …
 
 Nothing heavy is imported before a command needs it. An error is one sentence on stderr: exit 2 for misuse, 1 for
 failure.
@@ -17,7 +17,7 @@ from skills_db.command import Misuse
 from skills_db.commands import carry, change, look
 from skills_db.commands.lineage import lineage
 from skills_db.commands.measure import bench
-from skills_db.commands.ranked import look as look_for
+from skills_db.commands.ranked import search
 from skills_db.commands.serve import serve
 
 __all__ = ["app", "main"]
@@ -55,8 +55,8 @@ def _root(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks."
     """The memory of runs: episodes, turns, statistics, experiences and skills, in SQL."""
 
 
-app.command()(look.search)
-app.command(name="look")(look_for)
+app.command()(search)
+app.command()(look.find)
 app.command()(look.show)
 app.command(name="list")(look.list_)
 app.command()(lineage)

@@ -11,7 +11,7 @@ from skills_db.answers import to_json
 if TYPE_CHECKING:
     from skills_db.store import Store
 
-__all__ = ["Env", "Json", "Misuse", "Url", "print_json", "reading", "safe", "writing"]
+__all__ = ["Env", "Json", "Misuse", "Run", "Url", "print_json", "reading", "safe", "whole_run", "writing"]
 
 Url = Annotated[
     str | None,
@@ -19,6 +19,7 @@ Url = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Env = Annotated[str | None, typer.Option(help="Only this environment.")]
+Run = Annotated[str | None, typer.Option(help="Only this run; the beginning of its id will do.")]
 
 
 class Misuse(Exception):
@@ -41,6 +42,16 @@ def writing(url: str | None, *, create: bool = True) -> Store:
     from skills_db.store import open_store
 
     return open_store(url, create=create)
+
+
+def whole_run(store: Store, prefix: str | None) -> str | None:
+    """The id of the run that begins so; None where none is named. Raises UnknownRecord, Misuse."""
+    if prefix is None:
+        return None
+    kind, whole = store.resolve(prefix)
+    if kind != "run":
+        raise Misuse(f"'{prefix}' is the {kind} {whole}, no run")
+    return whole
 
 
 def safe(text: str) -> str:

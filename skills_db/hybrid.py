@@ -39,6 +39,7 @@ __all__ = [
     "Place",
     "Ranked",
     "Wanted",
+    "check_wanted",
     "join",
     "look",
     "places_of",
@@ -67,7 +68,7 @@ _COLUMNS = ("id", "env", "kind", "level", "situation", "advice", "score", "shown
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which experiences are looked among; None does not filter."""
+    """Which experiences are looked among, and skills as far as they have such a thing; None does not filter."""
 
     env: str | None = None
     kind: str | None = None
@@ -132,7 +133,7 @@ class Ranked:
 def look(connection: sa.Connection, clusters: Clusters, text: str, wanted: Wanted | None = None) -> list[Ranked]:
     """Experiences for a situation or for words, the best first. Raises BadRecord for a filter that cannot be."""
     wanted = wanted or Wanted()
-    _check(wanted)
+    check_wanted(wanted)
     text = text[:MOST_CHARS]
     if not text.strip():
         return []
@@ -191,11 +192,12 @@ def places_of(rankings: Rankings, ids: Sequence[int]) -> dict[int, list[Place]]:
     return places
 
 
-def _check(wanted: Wanted) -> None:
+def check_wanted(wanted: Wanted) -> None:
+    """Raises BadRecord for a filter that cannot be."""
     if wanted.kind not in (None, "skill", "failure"):
         raise BadRecord(f"no experience is of kind '{wanted.kind}': say skill or failure")
     if not 1 <= wanted.limit <= LONGEST:
-        raise BadRecord(f"{wanted.limit} experiences cannot be shown: say 1 to {LONGEST}")
+        raise BadRecord(f"{wanted.limit} answers cannot be given: say 1 to {LONGEST}")
     if wanted.score_at_least is not None and wanted.score_at_least != wanted.score_at_least:
         raise BadRecord("a score of nan is above none and below none: give a number")
     for moment in (wanted.newer_than, wanted.older_than):

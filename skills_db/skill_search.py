@@ -1,7 +1,9 @@
 """Which skills are found by words, and which a player is shown in a situation.
 
 `find` joins two rankings as `skills_db.hybrid` does for experiences: by the engine's full text, where all words occur,
-and by the cosine of the query and "name. description. the body's first 200 characters".
+and by the cosine of the query and "name. description. the body's first 200 characters". Of the filters of
+experiences, `env` keeps that category and general skills, and run and age are those of the version in use; no skill is
+a warning, and none has a level or a score.
 
 `choose` is after MetaClaw (arXiv 2603.17187), as its code has it: up to `limit` skills of the category `general`, then
 up to `SPECIFIC` of other categories, then up to `MISTAKES` of the category `common_mistakes`. `template` takes the
@@ -26,10 +28,10 @@ import sqlalchemy as sa
 
 from skills_db.embedders.base import Embedder
 from skills_db.errors import BadRecord
-from skills_db.hybrid import LONGEST, MOST_CHARS, MOST_WORDS, Place, join, places_of
+from skills_db.hybrid import MOST_CHARS, MOST_WORDS, Place, Wanted, check_wanted, join, places_of
 from skills_db.search import Terms, flat, ranked, snippet_of, terms
 from skills_db.skills import in_use, read_versions
-from skills_db.tables import SKILLS, VERSIONS
+from skills_db.tables import EPISODES, SKILLS, VERSIONS
 from skills_db.types import SkillVersionRow
 
 __all__ = ["MISTAKES", "SPECIFIC", "Match", "RankedSkill", "SkillSearch"]
@@ -77,15 +79,15 @@ class SkillSearch:
         """(D,) by text."""
 
     def find(
-        self, connection: sa.Connection, text: str, *, category: str | None, retired: bool, limit: int
+        self, connection: sa.Connection, text: str, wanted: Wanted, *, category: str | None, retired: bool
     ) -> list[RankedSkill]:
         """Skills for words or for a situation, the best first. Raises BadRecord."""
-        if not 1 <= limit <= LONGEST:
-            raise BadRecord(f"{limit} skills cannot be shown: say 1 to {LONGEST}")
+        check_wanted(wanted)
         text = text[:MOST_CHARS]
-        if not text.strip():
+        if not text.strip() or wanted.kind == "failure" or (wanted.level, wanted.score_at_least) != (None, None):
             return []
-        heads = {head.id: head for head in _read_heads(connection, category=category, retired=retired)}
+        filters = _filters(wanted, category)
+        heads = {head.id: head for head in _read_heads(connection, *filters, retired=retired)}
         asked = terms(text)
         near = self._by_cosine(text, list(heads.values()))
         rankings = {
@@ -93,7 +95,7 @@ class SkillSearch:
             "vector": [(head.id, cosine) for head, cosine in near],
         }
         totals = join(rankings)
-        best = sorted(totals, key=lambda id: (-totals[id], heads[id].name))[:limit]
+        best = sorted(totals, key=lambda id: (-totals[id], heads[id].name))[: wanted.limit]
         places = places_of(rankings, best)
         return [
             RankedSkill(
@@ -147,13 +149,27 @@ class SkillSearch:
         return np.stack([known[text] for text in texts])
 
 
-def _read_heads(connection: sa.Connection, *, category: str | None = None, retired: bool = False) -> list[Any]:
+def _filters(wanted: Wanted, category: str | None) -> list[sa.ColumnElement[bool]]:
+    filters: list[sa.ColumnElement[bool]] = []
+    if category is not None:
+        filters.append(SKILLS.c.category == category)
+    if wanted.env is not None:
+        filters.append(SKILLS.c.category.in_([wanted.env, "general"]))
+    if wanted.run is not None:
+        filters.append(VERSIONS.c.episode.in_(sa.select(EPISODES.c.id).where(EPISODES.c.run == wanted.run)))
+    if wanted.newer_than is not None:
+        filters.append(VERSIONS.c.created >= wanted.newer_than)
+    if wanted.older_than is not None:
+        filters.append(VERSIONS.c.created < wanted.older_than)
+    return filters
+
+
+def _read_heads(connection: sa.Connection, *filters: sa.ColumnElement[bool], retired: bool = False) -> list[Any]:
     """What skills in use say at first, by name."""
     head = sa.func.substr(VERSIONS.c.body, 1, _HEAD_CHARS).label("head")
     columns = (SKILLS.c[name] for name in ("name", "category", "description", "retired"))
     query = sa.select(VERSIONS.c.id, *columns, head).join_from(SKILLS, VERSIONS, in_use())
-    if category is not None:
-        query = query.where(SKILLS.c.category == category)
+    query = query.where(*filters)
     if not retired:
         query = query.where(SKILLS.c.retired.is_(None))
     return sorted(connection.execute(query), key=lambda row: row.name)  # engines differ where a hyphen sorts

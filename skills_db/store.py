@@ -340,11 +340,11 @@ class Store:
             return _skills.read_skills(connection, category=category, retired=retired, limit=limit, offset=offset)
 
     def find_skills(
-        self, text: str, *, category: str | None = None, retired: bool = False, limit: int = 10
+        self, text: str, wanted: Wanted | None = None, *, category: str | None = None, retired: bool = False
     ) -> list[RankedSkill]:
         """Skills by words and vectors at once, and why each stands where it does. Raises BadRecord."""
         with self._database.reading() as connection:
-            return self._skill_search.find(connection, text, category=category, retired=retired, limit=limit)
+            return self._skill_search.find(connection, text, wanted or Wanted(), category=category, retired=retired)
 
     def skills_for(self, text: str, *, limit: int, match: Match, env: str) -> list[SkillVersionRow]:
         """What skills to show in a situation: general ones, at most `limit`, then those for it. Raises BadRecord."""

@@ -105,7 +105,7 @@ def _report(config: RunConfig, wall_s: float) -> None:
         f"{wall_s / 60:.1f} minutes; curve: {config.directory / 'curve.png'}\n\n"
         "try next:\n"
         f"  {command}trainer replay {config.directory} --episode -1 --tokens\n"
-        f'  {command}skills search "take" --env {config.env.name} --limit 5\n'
+        f'  {command}skills find "take" --env {config.env.name} --limit 5\n'
         f"  {command}envserver play {config.env.name}",
         soft_wrap=True,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skills_db.command import Env, Json, Misuse, Url, print_json, reading, writing
+from skills_db.command import Env, Json, Misuse, Run, Url, print_json, reading, whole_run, writing
 
 if TYPE_CHECKING:
     from skills_db.store import Store
@@ -22,7 +22,7 @@ __all__ = ["export", "import_", "migrate"]
 def export(
     file: Annotated[Path, typer.Argument(help="JSON lines; - for standard output; with --folders a directory.")],
     env: Env = None,
-    run: Annotated[str | None, typer.Option(help="Only this run; the beginning of its id will do.")] = None,
+    run: Run = None,
     no_episodes: Annotated[bool, typer.Option("--no-episodes", help="Experiences and skills alone.")] = False,
     folders: Annotated[
         bool, typer.Option("--folders", help="Skills alone, a folder with a SKILL.md for each; --env is a category.")
@@ -38,8 +38,7 @@ def export(
             count = _write_folders(store, file, env, replace)
             print(f"{count} folders in {file}", file=sys.stderr)
             return
-        whole = _run_of(store, run)
-        lines = store.export_lines(env=env, run=whole, episodes=not no_episodes)
+        lines = store.export_lines(env=env, run=whole_run(store, run), episodes=not no_episodes)
         if str(file) == "-":
             for line in lines:
                 print(line)
@@ -113,15 +112,6 @@ def migrate(
     finally:
         database.close()
     print(f"{database.where}: {before} -> {after}" if before != after else f"{database.where}: {after} already")
-
-
-def _run_of(store: Store, prefix: str | None) -> str | None:
-    if prefix is None:
-        return None
-    kind, whole = store.resolve(prefix)
-    if kind != "run":
-        raise Misuse(f"'{prefix}' is the {kind} {whole}, no run")
-    return whole
 
 
 def _write(file: Path, lines: Iterable[str]) -> int:

@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: search, show, list, lineage, stats, sql, schema, path."""
+"""Commands that look and change nothing: find, show, list, lineage, stats, sql, schema, path."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skills_db.command import Env, Json, Misuse, Url, print_json, reading, safe
+from skills_db.command import Env, Json, Misuse, Run, Url, print_json, reading, safe, whole_run
 
 if TYPE_CHECKING:
     from skills_db.types import NewEpisode, SkillRow
 
-__all__ = ["list_", "path", "schema", "search", "show", "sql", "stats"]
+__all__ = ["find", "list_", "path", "schema", "show", "sql", "stats"]
 
 
-def search(
+def find(
     words: Annotated[list[str], typer.Argument(help='Words that must all occur; "…" within for a phrase.')],
     env: Env = None,
     kind: Annotated[str | None, typer.Option(help="observation, action, experience or skill.")] = None,
-    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    run: Run = None,
     retired: Annotated[bool, typer.Option("--retired", help="What is retired, too.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
     json_: Json = False,
@@ -33,7 +33,8 @@ def search(
     if kind is not None and kind not in KINDS:
         raise Misuse(f"nothing is of kind '{kind}': say {', '.join(KINDS)}")
     with reading(db) as store:
-        found = store.find(" ".join(words), env=env, kind=kind, run=run, retired=retired, limit=limit)
+        whole = whole_run(store, run)
+        found = store.find(" ".join(words), env=env, kind=kind, run=whole, retired=retired, limit=limit)
     if json_:
         print_json([asdict(hit) for hit in found])
         return

@@ -1,4 +1,4 @@
-"""The command `skills look`: experiences and skills for a situation or for words, and why each stands where it does."""
+"""The command `skills search`: experiences and skills for a situation or for words, and why each stands there."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skills_db.command import Env, Json, Url, print_json, reading, safe
+from skills_db.command import Env, Json, Run, Url, print_json, reading, safe, whole_run
 
 if TYPE_CHECKING:
     from skills_db.hybrid import Place
 
-__all__ = ["look"]
-
-Moment = Annotated[datetime | None, typer.Option(help="A day or a time, UTC.")]
+__all__ = ["search"]
 
 
-def look(
+def search(
     words: Annotated[list[str], typer.Argument(help="A situation, or words.")],
     env: Env = None,
     kind: Annotated[str | None, typer.Option(help="Only experiences of this kind: skill or failure.")] = None,
     level: Annotated[str | None, typer.Option(help="Only experiences of this level.")] = None,
-    run: Annotated[str | None, typer.Option(help="Only what this run's episodes taught.")] = None,
+    run: Run = None,
     score: Annotated[float | None, typer.Option(help="Only experiences with this score or more.")] = None,
-    newer: Moment = None,
-    older: Moment = None,
+    newer: Annotated[
+        datetime | None, typer.Option(help="Only what was added then or later; a day or a time, UTC.")
+    ] = None,
+    older: Annotated[datetime | None, typer.Option(help="Only what was added before; a day or a time, UTC.")] = None,
     category: Annotated[str | None, typer.Option(help="Only skills of this category.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="So many experiences at most, and skills.")] = 10,
     json_: Json = False,
     db: Url = None,
 ) -> None:
-    """Look for experiences and skills by words, vectors and the situation's cluster, the best first."""
+    """Search experiences and skills by words, vectors and the situation's cluster, the best first, and say why."""
     from skills_db.hybrid import Wanted
 
     text = " ".join(words)
     since, before = (moment and moment.replace(tzinfo=UTC) for moment in (newer, older))
-    wanted = Wanted(env, kind, level, run, score, since, before, limit)
     with reading(db) as store:
+        wanted = Wanted(env, kind, level, whole_run(store, run), score, since, before, limit)
         experiences = store.look(text, wanted)
-        skills = store.find_skills(text, category=category, limit=limit)
+        skills = store.find_skills(text, wanted, category=category)
     if json_:
         print_json({"experiences": experiences, "skills": skills})
         return

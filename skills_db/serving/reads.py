@@ -1,4 +1,4 @@
-"""Routes that read. A record looks as the commands print it with `--json`; `/v1/find` is `skills search`."""
+"""Routes that read. A record looks as the commands print it with `--json`; `/v1/search` is `skills search`."""
 
 from __future__ import annotations
 
@@ -41,15 +41,17 @@ class Search(BaseModel):
     text: Annotated[str, Field(max_length=TEXT_CHARS)]
     """A situation, or words that must all occur; "…" within for a phrase."""
     env: str | None = None
-    """Of experiences, as all that follow up to `older_than`."""
+    """Of experiences; of skills that category and `general`."""
     kind: str | None = None
-    """`skill` or `failure`."""
+    """Of experiences, `skill` or `failure`; where it is `failure`, no skills are found."""
     level: str | None = None
+    """Of experiences; where one is given, no skills are found."""
     run: str | None = None
     """Only what was learned in this run's episodes."""
     score_at_least: FiniteFloat | None = None
+    """Of experiences; where one is given, no skills are found."""
     newer_than: AwareDatetime | None = None
-    """Added at this time or later."""
+    """Added at this time or later; of a skill, the version in use."""
     older_than: AwareDatetime | None = None
     """Added before this time."""
     category: str | None = None
@@ -64,7 +66,7 @@ class Search(BaseModel):
         wanted = Wanted(**self.model_dump(exclude={"text", "category", "retired"}))
         return Looked(
             experiences=store.look(self.text, wanted),
-            skills=store.find_skills(self.text, category=self.category, retired=self.retired, limit=self.limit),
+            skills=store.find_skills(self.text, wanted, category=self.category, retired=self.retired),
         )
 
 

@@ -15,7 +15,7 @@ HEAVY = (
 COMMANDS = {
     "envserver": ["", "serve", "list", "show", "tasks", "play", "check", "bench", "sandbox"],
     "trainers": ["", "train", "sft", "eval", "replay", "plot", "config", "algorithms"],
-    "skills_db": ["", "search", "show", "stats", "export", "import", "migrate", "serve", "path"],
+    "skills_db": ["", "search", "find", "show", "stats", "export", "import", "migrate", "serve", "path"],
 }
 
 

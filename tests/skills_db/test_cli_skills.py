@@ -65,50 +65,50 @@ def skills(capsys: pytest.CaptureFixture[str]) -> Skills:
     return Skills(capsys)
 
 
-def test_search_finds_and_says_where(db: Path, skills: Skills) -> None:
-    text = skills("search", "locked drawer")
+def test_find_finds_and_says_where(db: Path, skills: Skills) -> None:
+    text = skills("find", "locked drawer")
     assert "abc-1:0  textworld" in text
     assert "A [locked] [drawer]." in text
-    found = json.loads(skills("search", "locked", "drawer", "--json", "--kind", "experience"))
+    found = json.loads(skills("find", "locked", "drawer", "--json", "--kind", "experience"))
     assert [(hit["kind"], hit["id"]) for hit in found] == [("experience", "1")]
-    assert json.loads(skills("search", "drawer", "--env", "keydoor", "--json")) == []
-    assert len(json.loads(skills("search", "drawer", "--limit", "1", "--json"))) == 1
-    assert json.loads(skills("search", 'locked ("', "--json")) != []
-    assert "say observation, action, experience, skill" in skills("search", "x", "--kind", "dream", code=2)
+    assert json.loads(skills("find", "drawer", "--env", "keydoor", "--json")) == []
+    assert len(json.loads(skills("find", "drawer", "--limit", "1", "--json"))) == 1
+    assert json.loads(skills("find", 'locked ("', "--json")) != []
+    assert "say observation, action, experience, skill" in skills("find", "x", "--kind", "dream", code=2)
+    assert "nothing has an id that begins with 'none'" in skills("find", "drawer", "--run", "none", code=1)
 
 
-def test_search_finds_skills_of_an_environment_and_general_ones(db: Path, skills: Skills) -> None:
+def test_find_finds_skills_of_an_environment_and_general_ones(db: Path, skills: Skills) -> None:
     add = ["add", "Look for the key.", "--description", "When a drawer is locked."]
     skills(*add, "--skill", "open-drawers", "--category", "keydoor")
     skills(*add, "--skill", "look-first")
     skills(*add, "--skill", "other-world", "--category", "sql")
-    assert "skill        open-drawers  keydoor v1" in skills("search", "locked drawer", "--kind", "skill")
-    found = json.loads(skills("search", "locked drawer", "--env", "keydoor", "--json"))
+    assert "skill        open-drawers  keydoor v1" in skills("find", "locked drawer", "--kind", "skill")
+    found = json.loads(skills("find", "locked drawer", "--env", "keydoor", "--json"))
     assert sorted((hit["kind"], hit["id"]) for hit in found) == [("skill", "look-first"), ("skill", "open-drawers")]
     skills("retire", "open-drawers")
-    drawers = ["search", "open drawer", "--env", "keydoor", "--json"]
+    drawers = ["find", "open drawer", "--env", "keydoor", "--json"]
     assert json.loads(skills(*drawers)) == []
     assert [hit["id"] for hit in json.loads(skills(*drawers, "--retired"))] == ["open-drawers"]
 
 
-def test_look_says_why_each_stands_where_it_does_and_filters(db: Path, skills: Skills) -> None:
+def test_search_says_why_each_stands_where_it_does_and_filters(db: Path, skills: Skills) -> None:
     skills("add", "Look for the key.", "--description", "When a drawer is locked.", "--skill", "open-drawers")
-    text = skills("look", "locked", "drawer")
+    text = skills("search", "locked", "drawer")
     assert "experience 1  textworld" in text
     assert "(text 1: " in text
     assert "skill open-drawers v1  general  (text 1: " in text
-    found = json.loads(skills("look", "locked drawer", "--json"))
+    found = json.loads(skills("search", "locked drawer", "--json"))
     assert {place["ranking"] for place in found["experiences"][0]["places"]} >= {"text", "vector"}
-    for filter in (
-        ["--env", "none"],
-        ["--score", "99"],
-        ["--older", "2020-01-01"],
-        ["--run", "none"],
-        ["--level", "x"],
-    ):
-        assert json.loads(skills("look", "locked drawer", *filter, "--json"))["experiences"] == [], filter
-    assert json.loads(skills("look", "locked drawer", "--newer", "2020-01-01", "--json"))["experiences"]
-    assert "say skill or failure" in skills("look", "x", "--kind", "dream", code=1)
+    nothing = {"experiences": [], "skills": []}
+    for filter in (["--score", "99"], ["--older", "2020-01-01"], ["--level", "x"]):
+        assert json.loads(skills("search", "locked drawer", *filter, "--json")) == nothing, filter
+    found = json.loads(skills("search", "locked drawer", "--env", "none", "--json"))
+    assert (found["experiences"], [skill["skill"] for skill in found["skills"]]) == ([], ["open-drawers"])
+    assert "nothing has an id that begins with 'none'" in skills("search", "drawer", "--run", "none", code=1)
+    assert "is the episode abc-1, no run" in skills("search", "drawer", "--run", "abc-1", code=2)
+    assert json.loads(skills("search", "locked drawer", "--newer", "2020-01-01", "--json"))["experiences"]
+    assert "say skill or failure" in skills("search", "x", "--kind", "dream", code=1)
 
 
 def test_show_an_episode_turn_by_turn_and_send_no_escape_to_the_terminal(db: Path, skills: Skills) -> None:

@@ -68,7 +68,7 @@ def test_a_route_answers_what_its_command_prints(
         assert got(f"/v1/lineage/{id}") == printed("lineage", id)
     assert {**got("/v1/stats"), "db": url} == printed("stats")
     assert got("/v1/schema") == schema_columns()
-    assert got("/v1/find?text=locked") == printed("search", "locked")
+    assert got("/v1/find?text=locked") == printed("find", "locked")
     assert [hit["kind"] for hit in got("/v1/find?text=locked&kind=observation&env=textworld")] == ["observation"]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pytest
+from test_store import an_episode
 
 from skills_db.embedders.hashing import Hashing
 from skills_db.errors import BadRecord
+from skills_db.hybrid import Wanted
 from skills_db.store import Store, open_store
 from skills_db.types import NewSkill, SkillEdit
 
@@ -91,8 +95,9 @@ def test_an_edit_by_another_is_compared_anew(filled: Store, url: str) -> None:
     assert shown(filled, "zebra", "embedding", limit=1)[0] == "plan-first"
 
 
-def names(store: Store, text: str, **wanted: object) -> list[str]:
-    return [found.skill for found in store.find_skills(text, **wanted)]  # type: ignore[arg-type]
+def names(store: Store, text: str, category: str | None = None, **wanted: object) -> list[str]:
+    found = store.find_skills(text, Wanted(**wanted), category=category)  # type: ignore[arg-type]
+    return [skill.skill for skill in found]
 
 
 def test_a_skill_that_is_found_says_its_place_in_each_ranking_and_the_parts_add_up(filled: Store) -> None:
@@ -118,6 +123,28 @@ def test_skills_are_narrowed_by_category_and_limit_and_retired_ones_left_out(fil
     found = {skill.skill: skill.retired for skill in filled.find_skills("locked drawer", retired=True)}
     assert found["open-drawers"] is None
     assert found["use-keys"] == filled.skill("use-keys").retired
+
+
+def test_filters_of_experiences_hold_for_skills_as_far_as_these_have_such_a_thing(filled: Store) -> None:
+    every = names(filled, "locked drawer")
+    assert set(names(filled, "locked drawer", env="household")) == {
+        "open-drawers",
+        "use-keys",
+        "plan-first",
+        "be-brief",
+    }
+    assert names(filled, "locked drawer", env="household", category="general") == names(filled, "x", category="general")
+    run, other = filled.add_run("first", {}), filled.add_run("second", {})
+    filled.add_episode(run, an_episode("e1"))
+    filled.edit_skill("use-keys", SkillEdit(body="Turn it left.", episode="e1", turn=0))
+    assert names(filled, "locked drawer", run=run) == ["use-keys"]
+    assert names(filled, "locked drawer", run=other) == names(filled, "locked drawer", run="' OR 1=1 --") == []
+    written = datetime.fromisoformat(filled.skill("use-keys").version().created)
+    assert names(filled, "locked drawer", newer_than=written) == ["use-keys"]
+    assert set(names(filled, "locked drawer", older_than=written)) == set(every) - {"use-keys"}
+    assert names(filled, "locked drawer", kind="skill") == every
+    for of_experiences in ({"kind": "failure"}, {"level": ""}, {"score_at_least": 0.0}):
+        assert names(filled, "locked drawer", **of_experiences) == [], of_experiences
 
 
 @pytest.mark.parametrize(
