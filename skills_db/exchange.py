@@ -13,6 +13,7 @@ from skills_db.lines import (
     EpisodeLine,
     ExperienceLine,
     Header,
+    LinkLine,
     RunLine,
     ShownLine,
     SkillLine,
@@ -21,7 +22,7 @@ from skills_db.lines import (
     VersionLine,
     encode,
 )
-from skills_db.tables import EPISODES, EXPERIENCES, RUNS, SKILLS, TURNS, USES, VERSIONS
+from skills_db.tables import CLUSTERS, EPISODES, EXPERIENCES, LINKS, RUNS, SKILLS, TURNS, USES, VERSIONS
 
 __all__ = ["export_lines"]
 
@@ -31,7 +32,8 @@ def export_lines(
 ) -> Iterator[str]:
     """The library as JSON lines, of one state of the database; narrowed by environment or run.
 
-    Narrowed, it still holds every experience and skill that was shown in an exported episode.
+    Narrowed, it holds what was learned there (of an environment, the skills of its category, too), and every experience
+    and skill that was shown in an exported episode.
     """
     with database.reading() as connection:
         if connection.dialect.name == "postgresql":
@@ -56,7 +58,11 @@ def export_lines(
             lessons = lessons.where(EXPERIENCES.c.id.in_(_with_merged(sa.or_(own, EXPERIENCES.c.id.in_(shown)))))
             versions = sa.select(VERSIONS.c.skill).join(USES, USES.c.skill_version == VERSIONS.c.id)
             versions = versions.join(TURNS, TURNS.c.id == USES.c.turn).where(TURNS.c.episode.in_(numbers))
-            skills = skills.where(SKILLS.c.id.in_(versions))
+            taught = sa.select(VERSIONS.c.skill).where(VERSIONS.c.episode.in_(_ids_of(numbers)))
+            mine = sa.or_(SKILLS.c.id.in_(versions), SKILLS.c.id.in_(taught))
+            if run is None:
+                mine = sa.or_(mine, SKILLS.c.category == env)
+            skills = skills.where(mine)
             used = RUNS.c.id.in_(sa.select(EPISODES.c.run).where(EPISODES.c.number.in_(numbers)))
             runs = runs.where(RUNS.c.id == run) if run is not None else runs.where(used)
         for row in connection.execute(lessons):
@@ -72,6 +78,11 @@ def export_lines(
             yield _episode_line(connection, row, digests).model_dump_json()
 
 
+def _ids_of(numbers: Any) -> Any:
+    """The ids of the episodes of these numbers."""
+    return sa.select(EPISODES.c.id).where(EPISODES.c.number.in_(numbers))
+
+
 def _with_merged(chosen: sa.ColumnElement[bool]) -> Any:
     """The ids of the chosen experiences and of those they were merged into."""
     found = sa.select(EXPERIENCES.c.id, EXPERIENCES.c.merged_into).where(chosen).cte("found", recursive=True)
@@ -80,11 +91,16 @@ def _with_merged(chosen: sa.ColumnElement[bool]) -> Any:
 
 
 def _experience_line(connection: sa.Connection, row: Any) -> ExperienceLine:
-    names = ExperienceLine.model_fields.keys() - {"type", "uses", "merged_into"}
+    names = ExperienceLine.model_fields.keys() - {"type", "uses", "links", "merged_into"}
     uses = _uses_of(connection, USES.c.experience == row.id)
     merged_into = sa.select(EXPERIENCES.c.digest).where(EXPERIENCES.c.id == row.merged_into)
     into = None if row.merged_into is None else connection.execute(merged_into).scalar_one_or_none()
-    return ExperienceLine(**{name: getattr(row, name) for name in names}, merged_into=into, uses=uses)
+    query = sa.select(CLUSTERS.c.situation, LINKS.c.similarity, LINKS.c.created)
+    query = query.join_from(LINKS, CLUSTERS, CLUSTERS.c.id == LINKS.c.cluster).where(LINKS.c.experience == row.id)
+    rows = connection.execute(query.order_by(LINKS.c.created, LINKS.c.cluster))
+    links = [LinkLine(situation=link.situation, similarity=link.similarity, created=link.created) for link in rows]
+    fields = {name: getattr(row, name) for name in names}
+    return ExperienceLine(**fields, merged_into=into, links=links, uses=uses)
 
 
 def _skill_line(connection: sa.Connection, row: Any) -> SkillLine:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from skills_db.database import Database
-from skills_db.episodes import add_episodes, check_episode
+from skills_db.episodes import add_episodes, check_episode, insert_ignoring
 from skills_db.errors import BadRecord, StoreError
 from skills_db.experiences import Experiences, digest_of
 from skills_db.lines import (
@@ -23,6 +23,7 @@ from skills_db.lines import (
     ExperienceLine,
     Header,
     Line,
+    LinkLine,
     RunLine,
     ShownLine,
     SkillLine,
@@ -31,7 +32,7 @@ from skills_db.lines import (
     read_line,
 )
 from skills_db.skills import check_files, digest_of_version
-from skills_db.tables import EPISODES, EXPERIENCES, RUNS, SKILLS, TURNS, USES, VERSIONS
+from skills_db.tables import EPISODES, EXPERIENCES, LINKS, RUNS, SKILLS, TURNS, USES, VERSIONS
 from skills_db.types import NewEpisode, NewExperience, NewTurn
 
 __all__ = ["import_lines"]
@@ -65,6 +66,7 @@ def import_lines(
         if number == 0:
             raise BadRecord(f"{name} is empty: an exported library begins with its header")
         reader.join_merged(name)
+        reader.join_links()
     return added
 
 
@@ -77,6 +79,8 @@ class _Import:
         self._versions: Rows = {}
         self._merged: list[tuple[int, int, str]] = []
         """(line, row, digest of the experience it was merged into)"""
+        self._links: list[tuple[int, str, list[LinkLine]]] = []
+        """(row, environment, links)"""
 
     def keep(self, line: Line, number: int) -> int:
         """1 where the line brought something that was not there before."""
@@ -87,6 +91,8 @@ class _Import:
                 id = _keep_experience(self._connection, self._experiences, line)
                 if id is not None and line.merged_into is not None:
                     self._merged.append((number, id, line.merged_into))
+                if id is not None and line.links:
+                    self._links.append((id, line.env, line.links))
                 return int(id is not None)
             case SkillLine():
                 return _keep_skill(self._connection, line, self._versions)
@@ -113,6 +119,22 @@ class _Import:
                 at = _id_of(self._connection, merged_into, EXPERIENCES.c.id == at)
             if at is not None:
                 raise BadRecord(f"line {number} of {name} cannot be kept: it was merged into itself, by way of others")
+
+    def join_links(self) -> None:
+        """Link experiences to the clusters of the situations they were linked to, once all clusters are there.
+
+        Clusters are found anew: a situation that is near another representative here has that one's, and one that has
+        become an experience's own needs no link.
+        """
+        clusters, embedder = self._experiences.clusters, self._experiences.clusters.embedder
+        for id, env, links in self._links:
+            own = _id_of(self._connection, EXPERIENCES.c.cluster, EXPERIENCES.c.id == id)
+            for link, vector in zip(links, embedder.embed([link.situation for link in links]), strict=True):
+                cluster = clusters.assign(self._connection, env, link.situation, vector)
+                if cluster != own:
+                    values = {"cluster": cluster, "experience": id, "similarity": link.similarity}
+                    insert = insert_ignoring(self._connection, LINKS, ["cluster", "experience"])
+                    self._connection.execute(insert, {**values, "created": link.created})
 
 
 def _keep_run(connection: sa.Connection, line: RunLine) -> int:

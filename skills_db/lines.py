@@ -19,6 +19,7 @@ __all__ = [
     "ExperienceLine",
     "Header",
     "Line",
+    "LinkLine",
     "RunLine",
     "ShownLine",
     "SkillLine",
@@ -30,7 +31,7 @@ __all__ = [
     "read_line",
 ]
 
-FORMAT: Literal[3] = 3
+FORMAT: Literal[4] = 4
 
 Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -45,9 +46,9 @@ class Header(_Part):
     """First line: what this file is."""
 
     type: Literal["library"] = "library"
-    format: Literal[1, 2, 3] = FORMAT
-    """1 knows no front matter, no files, and not why an entry was retired; 1 and 2 know no generation of a turn. Both
-    are read all the same."""
+    format: Literal[1, 2, 3, 4] = FORMAT
+    """1 knows no front matter, no files, and not why an entry was retired; 1 and 2 know no generation of a turn; 1 to 3
+    know no links. All are read all the same."""
     schema_revision: str
 
 
@@ -65,6 +66,14 @@ class UseLine(_Part):
     """A credit that belongs to no turn."""
 
     reward: FiniteFloat | None
+    created: AwareDatetime
+
+
+class LinkLine(_Part):
+    """A cluster elsewhere that a search has linked an experience to, named by its representative."""
+
+    situation: str
+    similarity: FiniteFloat
     created: AwareDatetime
 
 
@@ -87,6 +96,7 @@ class ExperienceLine(_Part):
     retired_why: str | None = None
     merged_into: str | None = None
     """Digest of the experience that says the same; it may stand later in the file."""
+    links: list[LinkLine] = []
     uses: list[UseLine]
 
 

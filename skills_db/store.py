@@ -116,6 +116,11 @@ class Store:
         return self._database.where
 
     @property
+    def embedder(self) -> str:
+        """Whose vectors are compared."""
+        return self._embedder.name
+
+    @property
     def dialect(self) -> str:
         """`sqlite` or `postgresql`."""
         return self._database.dialect
@@ -136,10 +141,9 @@ class Store:
         """Begin a run and return its id. Raises BadRecord where `config` is not JSON."""
         began = datetime.now(UTC)
         run = f"{began:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        row = {"id": run, "name": name, "created": began, "config": as_json(config, f"run '{name}'")}
         with self._database.writing() as connection:
-            connection.execute(
-                sa.insert(Run), {"id": run, "name": name, "created": began, "config": as_json(config, f"run '{name}'")}
-            )
+            connection.execute(sa.insert(Run), row)
         return run
 
     def probe(self) -> None:
@@ -391,7 +395,5 @@ def as_json(config: Mapping[str, Any], whose: str) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = json.loads(json.dumps(dict(config), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise BadRecord(
-            f"the configuration of {whose} is not JSON ({error}): give plain numbers, text, lists"
-        ) from error
+        raise BadRecord(f"the configuration of {whose} is not JSON ({error}): give numbers, text, lists") from error
     return loaded

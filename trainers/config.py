@@ -204,6 +204,9 @@ class StoreConfig(_Section):
 
     url: str | None = None
     """sqlite:///file or postgresql://..., without a password; none: the database that `skills path` prints."""
+    embedder: str = "hashing"
+    """Who makes the vectors of situations and skills: hashing, minilm, or a sentence-transformers model's directory (a
+    path with a /). Runs that share a library share it: vectors of two embedders are never compared."""
 
     @field_validator("url", mode="after")
     @classmethod

@@ -13,6 +13,7 @@ from agents.chat import Chat
 from envserver.catalogue import env_name
 from envserver.client import Gym
 from envserver.schema import Task
+from skills_db.embed import load_embedder
 from skills_db.store import Store, open_store
 from trainers.config import EvalConfig, RunConfig
 from trainers.display import Display
@@ -114,7 +115,8 @@ def _store(config: RunConfig, notes: bool | None) -> Store | None:
     """The run's memory, where it is to be played with notes; it is not written to. Raises StoreError."""
     if not shows_notes(config) or not (config.memory.at_eval if notes is None else notes):
         return None
-    return open_store(config.store.url, create=False, readonly=True)
+    embedder = load_embedder(config.store.embedder)
+    return open_store(config.store.url, create=False, readonly=True, embedder=embedder)
 
 
 def _player(config: RunConfig, checkpoint: Checkpoint, store: Store | None) -> tuple[Player, dict[str, Tensor]]:

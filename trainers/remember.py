@@ -11,6 +11,7 @@ from typing import Any, Literal
 from agents.formats.base import spoken
 from agents.types import Episode, Move, Prompt, Reply, Sample, StopReason, Turn
 from envserver.schema import Action, Observation, Opened, StepResult, Task
+from skills_db.embed import load_embedder
 from skills_db.errors import BadRecord, StoreClosed, StoreError, UnknownRecord
 from skills_db.store import Store, open_store
 from skills_db.types import NewEpisode, NewTurn
@@ -120,12 +121,14 @@ class Memory:
     comes next; where too much waits, so does the caller.
     """
 
-    def __init__(self, url: str | None, *, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, url: str | None, *, embedder: str = "hashing", tell: Callable[[str], None] | None = None
+    ) -> None:
         """Open the store and see that it takes records; `tell` hears what keeps it from it later. Raises StoreError."""
         self._tell = tell or (lambda text: None)
         self._told = ""
         self._writer: EpisodeWriter | None = None
-        self._store = open_store(url)
+        self._store = open_store(url, embedder=load_embedder(embedder))
         try:
             self._store.probe()
         except BaseException:

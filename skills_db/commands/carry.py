@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skills_db.command import Env, Json, Misuse, Run, Url, print_json, reading, whole_run, writing
+from skills_db.command import Embedder, Env, Json, Misuse, Run, Url, print_json, reading, whole_run, writing
 
 if TYPE_CHECKING:
     from skills_db.store import Store
@@ -51,6 +51,7 @@ def import_(
     file: Annotated[
         Path, typer.Argument(help="JSON lines of `skills export`, - for standard input; or a SKILL.md folder or many.")
     ],
+    embedder: Embedder = None,
     db: Url = None,
     json_: Json = False,
 ) -> None:
@@ -67,7 +68,7 @@ def import_(
         else:
             print(", ".join(f"{count} {what}" for what, count in counts.items()))
         return
-    with writing(db) as store:
+    with writing(db, embedder=embedder) as store:
         if str(file) == "-":
             added = store.import_lines(sys.stdin.buffer, "standard input")
         else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skills_db.command import Json, Misuse, Url, print_json, writing
+from skills_db.command import Embedder, Json, Misuse, Url, print_json, writing
 
 if TYPE_CHECKING:
     from skills_db.rules import Changes
@@ -36,6 +36,7 @@ def add(
     description: Description = None,
     category: Annotated[str, typer.Option(help="Where the skill applies: an environment, a subject.")] = "general",
     file: File = None,
+    embedder: Embedder = None,
     json_: Json = False,
     db: Url = None,
 ) -> None:
@@ -60,7 +61,7 @@ def add(
     item = NewExperience(
         env=env, situation=situation, advice=said, kind="failure" if failure else "skill", score=score, level=level
     )
-    with writing(db) as store:
+    with writing(db, embedder=embedder) as store:
         (id,) = store.add([item])
     if json_:
         print_json({"type": "experience", "id": id})
@@ -135,6 +136,7 @@ def prune(
         float, typer.Option(help="Retire what lowers success, with this confidence for all at once; 0: none.")
     ] = 0.95,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
+    embedder: Embedder = None,
     json_: Json = False,
     db: Url = None,
 ) -> None:
@@ -143,7 +145,7 @@ def prune(
 
     if keep is not None and dry_run:
         raise Misuse("--keep has no dry run: leave one of the two out")
-    with writing(db, create=False) as store:
+    with writing(db, create=False, embedder=embedder) as store:
         if keep is not None:
             count = store.prune(env, keep)
             if json_:

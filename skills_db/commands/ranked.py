@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skills_db.command import Env, Json, Run, Url, print_json, reading, safe, whole_run
+from skills_db.command import Embedder, Env, Json, Run, Url, print_json, reading, safe, whole_run
 
 if TYPE_CHECKING:
     from skills_db.hybrid import Place
@@ -30,6 +30,7 @@ def search(
     older: Annotated[datetime | None, typer.Option(help="Only what was added before; a day or a time, UTC.")] = None,
     category: Annotated[str | None, typer.Option(help="Only skills of this category.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="So many experiences at most, and skills.")] = 10,
+    embedder: Embedder = None,
     json_: Json = False,
     db: Url = None,
 ) -> None:
@@ -38,10 +39,16 @@ def search(
 
     text = " ".join(words)
     since, before = (moment and moment.replace(tzinfo=UTC) for moment in (newer, older))
-    with reading(db) as store:
+    with reading(db, embedder=embedder) as store:
         wanted = Wanted(env, kind, level, whole_run(store, run), score, since, before, limit)
         experiences = store.look(text, wanted)
         skills = store.find_skills(text, wanted, category=category)
+        made_by = [str(name) for (name,) in store.sql("SELECT DISTINCT embedder FROM clusters ORDER BY 1").rows]
+        if made_by and store.embedder not in made_by:
+            others = " and ".join(made_by)
+            print(
+                f"no vector of an experience is compared: they are {others}'s, not {store.embedder}'s", file=sys.stderr
+            )
     if json_:
         print_json({"experiences": experiences, "skills": skills})
         return

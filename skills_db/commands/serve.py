@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from skills_db.command import Misuse, Url
+from skills_db.command import Embedder, Misuse, Url
 
 __all__ = ["serve"]
 
@@ -35,6 +35,7 @@ def serve(
     ] = None,
     port_file: Annotated[Path | None, typer.Option(help="Where to write the URL once the server listens.")] = None,
     log_level: Annotated[Level, typer.Option(help="debug, info, warning or error.")] = Level.warning,
+    embedder: Embedder = None,
     db: Url = None,
 ) -> None:
     """Serve the library over HTTP until Ctrl-C: everybody who reaches the port may read."""
@@ -45,5 +46,5 @@ def serve(
         from skills_db.serving.listen import listen
     except ModuleNotFoundError as error:
         raise Misuse(f"serving needs '{error.name}': pip install 'turnhalle[server]'") from error
-    with mounted(db, token) as app:
+    with mounted(db, token, embedder) as app:
         listen(app, host, port, port_file, log_level)

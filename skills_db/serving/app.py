@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
@@ -49,12 +50,14 @@ def create_app(store: Store, token: str | None = None) -> FastAPI:
 
 
 @contextmanager
-def mounted(url: str | None, token: str | None) -> Iterator[FastAPI]:
+def mounted(url: str | None, token: str | None, embedder: str | None = None) -> Iterator[FastAPI]:
     """The application over the memory at `url`, which is closed at the end; see `envserver/mounts.py`.
 
-    With a token a SQLite file is made where there is none. Raises StoreError.
+    With a token a SQLite file is made where there is none. The embedder is `$TURNHALLE_EMBEDDER` where none is named.
+    Raises StoreError.
     """
-    app = create_app(reading(url, create=token is not None), token)
+    vectors = embedder or os.environ.get("TURNHALLE_EMBEDDER")
+    app = create_app(reading(url, create=token is not None, embedder=vectors), token)
     try:
         yield app
     finally:

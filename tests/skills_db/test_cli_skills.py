@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from one_vector import fake_model
 from test_store import an_episode
 
 from skills_db.cli import main
@@ -109,6 +111,26 @@ def test_search_says_why_each_stands_where_it_does_and_filters(db: Path, skills:
     assert "is the episode abc-1, no run" in skills("search", "drawer", "--run", "abc-1", code=2)
     assert json.loads(skills("search", "locked drawer", "--newer", "2020-01-01", "--json"))["experiences"]
     assert "say skill or failure" in skills("search", "x", "--kind", "dream", code=1)
+
+
+def test_vectors_are_those_of_the_embedder_that_is_named_and_another_one_is_told(
+    db: Path, skills: Skills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = fake_model(tmp_path, monkeypatch)
+    other = ["--db", str(tmp_path / "other.db")]
+    skills("add", "Pull.", "--env", "e", "--situation", "A drawer.", "--embedder", str(home), *other)
+    monkeypatch.setenv("TURNHALLE_EMBEDDER", str(home))
+    assert "(vector 1: 1, cluster 1: 1)" in skills("search", "a chest", *other)
+    monkeypatch.delenv("TURNHALLE_EMBEDDER")
+    with pytest.raises(SystemExit, match="0"):
+        main(["search", "drawer", *other])
+    out, said = capsys.readouterr()
+    assert "experience 1  e skill  score 1  (text 1: " in out
+    assert "vector" not in out
+    assert re.search(r"no vector of an experience is compared: they are model-\w+'s, not hashing-512's", said)
+    assert "no embedder is named 'minilms'; did you mean 'minilm'?" in skills(
+        "search", "x", "--embedder", "minilms", code=1
+    )
 
 
 def test_show_an_episode_turn_by_turn_and_send_no_escape_to_the_terminal(db: Path, skills: Skills) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import types
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from one_vector import fake_model
 
 from skills_db.embed import load_embedder, names
 from skills_db.embedders.minilm import _unpacked
@@ -40,25 +40,10 @@ def test_a_missing_library_names_its_extra(tmp_path: Path, monkeypatch: pytest.M
         load_embedder(str(tmp_path))
 
 
-class FakeModel:
-    def __init__(self, directory: str, **options: object) -> None:
-        assert options == {"device": "cpu", "local_files_only": True}
-
-    def encode(self, texts: list[str], **options: object) -> np.ndarray:
-        for text in texts:
-            text.encode("utf-8")
-        return np.array([[1.0, 0.0, 0.0]] * len(texts))
-
-
 def test_two_models_in_directories_of_one_name_are_two_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = types.ModuleType("sentence_transformers")
-    library.SentenceTransformer = FakeModel  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "sentence_transformers", library)
     found = []
     for parent, size in (("one", 10), ("two", 20)):
-        home = tmp_path / parent / "model"
-        home.mkdir(parents=True)
-        (home / "modules.json").write_text("[]")
+        home = fake_model(tmp_path / parent, monkeypatch)
         (home / "model.safetensors").write_bytes(b"x" * size)
         found.append(load_embedder(str(home)))
     assert found[0].name.startswith("model-")

@@ -81,10 +81,16 @@ def test_an_export_is_narrowed_and_can_still_be_read(filled: Store, tmp_path: Pa
         with open_store(str(tmp_path / f"{len(list(tmp_path.iterdir()))}-x.db")) as other:
             return other.import_lines(raw(lines))
 
-    assert counted(run=run) == {"run": 1, "experience": 2, "skill": 0, "episode": 2}
+    assert counted(run=run) == {"run": 1, "experience": 2, "skill": 1, "episode": 2}  # e1 taught a version of it
     assert counted(env="keydoor") == {"run": 1, "experience": 1, "skill": 1, "episode": 2}
     assert counted(env="textworld", run=run)["episode"] == 2
-    assert counted(episodes=False) == {"run": 0, "experience": 3, "skill": 1, "episode": 0}
+    filled.add_skill(NewSkill("new", "When new.", "# New", "keydoor"))  # never shown, learned nowhere
+    assert counted(env="keydoor", episodes=False)["skill"] == 2
+    assert counted(env="textworld", episodes=False)["skill"] == 1
+    filled.retire("skill", "new")
+    assert counted(env="keydoor")["skill"] == 2
+    assert counted(run=run)["skill"] == 1
+    assert counted(episodes=False) == {"run": 0, "experience": 3, "skill": 2, "episode": 0}
 
 
 def broken(line: str, **changes: object) -> str:
@@ -128,7 +134,7 @@ def test_what_is_no_exported_library_is_refused(store: Store) -> None:
             [b'{"type": "run", "id": "r", "name": "n", "created": "2026-01-01T00:00:00Z", "config": {}}']
         )
     with pytest.raises(BadRecord, match=r"line 1 of the file cannot be kept: library\.format"):
-        store.import_lines([b'{"type": "library", "format": 4, "schema_revision": "0001"}'])
+        store.import_lines([b'{"type": "library", "format": 5, "schema_revision": "0001"}'])
 
 
 def test_an_imported_experience_keeps_its_standing(filled: Store, tmp_path: Path) -> None:

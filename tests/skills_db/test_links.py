@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +87,19 @@ def test_lineage_says_which_situations_an_experience_is_linked_to(angles: Store)
     of_its_own = angles.lineage("1")
     assert isinstance(of_its_own, EntryLineage)
     assert of_its_own.links == ()
+
+
+def test_a_library_keeps_its_links_on_a_journey(angles: Store, tmp_path: Path) -> None:
+    angles.add([replace(LESSON, situation="0", advice="far"), replace(LESSON, situation="30", advice="near")])
+    found(angles, 60)
+    lines = list(angles.export_lines())
+    with open_store(str(tmp_path / "other.db"), embedder=Angles()) as other:
+        other.add([replace(LESSON, env="another")])
+        for again in (lines, lines):
+            other.import_lines(line.encode() for line in again)
+            assert (clusters(other), links(other)) == (["55", "0", "60"], [(3, 3)])
+        assert [line for line in other.export_lines() if '"another"' not in line] == lines
+        assert found(other, 80) == [("near", "cluster")]
 
 
 def test_what_is_linked_stands_in_the_clusters_ranking_of_a_search_with_reasons(angles: Store) -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from tiny import spoken
 
 from agents.types import Episode
-from skills_db.errors import BadRecord, NotAStore, StoreError, StoreFull, StoreNewer, StoreUnreachable
+from skills_db.errors import BadRecord, EmbedderMissing, NotAStore, StoreError, StoreFull, StoreNewer, StoreUnreachable
 from skills_db.migrate import VERSION_TABLE
 from skills_db.store import open_store
 from trainers import remember
@@ -151,3 +151,10 @@ async def test_a_database_that_takes_nothing_is_refused_before_a_server_starts_o
         await train(asked)
     assert [path.name for path in asked.directory.iterdir()] == ["metrics.jsonl"]
     assert (asked.directory / "metrics.jsonl").read_text() == "{}\n"
+
+
+def test_a_run_has_the_embedder_that_its_config_names(tmp_path: Path) -> None:
+    config = runs.config(tmp_path, None, "store.embedder=hashings")
+    with pytest.raises(EmbedderMissing, match="no embedder is named 'hashings'; did you mean 'hashing'"):
+        asyncio.run(train(config))
+    assert list(tmp_path.iterdir()) == []
