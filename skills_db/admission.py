@@ -19,7 +19,7 @@ from skills_db.embedders.base import Embedder
 from skills_db.errors import UnknownRecord
 from skills_db.experiences import Experiences, digest_of
 from skills_db.rules import Changes, Merged, Reason, Refusal, Rules
-from skills_db.tables import EPISODES, EXPERIENCES, USES
+from skills_db.tables import EPISODES, EXPERIENCES, PLAYED, USES
 from skills_db.types import NewExperience
 
 __all__ = ["admit", "forget", "retire", "retire_by_hand"]
@@ -258,7 +258,7 @@ def _unused(connection: sa.Connection, env: str, rules: Rules) -> list[int]:
     if rules.unused_days is not None:
         since.append(datetime.now(UTC) - timedelta(days=rules.unused_days))
     if rules.unused_episodes is not None:
-        newest = sa.select(EPISODES.c.created).where(EPISODES.c.env == env).order_by(EPISODES.c.number.desc())
+        newest = sa.select(EPISODES.c.created).where(EPISODES.c.env == env, PLAYED).order_by(EPISODES.c.number.desc())
         since += connection.execute(newest.offset(rules.unused_episodes - 1).limit(1)).scalars()
     if not since:
         return []

@@ -1,10 +1,10 @@
 """Success with an entry against success without it, on the same tasks.
 
 A task is (env, key). Of each task in which an entry was shown, the valid episodes in which it was shown stand against
-those in which it was not; a task that has only one of the two says nothing and is left out. The tasks are weighted as
-Mantel and Haenszel do, w = n1 n0 / (n1 + n0) made to sum to 1, so that a task played often with the entry and seldom
-without cannot pass for a difference. The interval is Newcombe's hybrid score interval of the difference (1998, method
-10) on the weighted rates p1, p0:
+those in which it was not, demonstrations left out; a task that has only one of the two says nothing and is left out.
+The tasks are weighted as Mantel and Haenszel do, w = n1 n0 / (n1 + n0) made to sum to 1, so that a task played often
+with the entry and seldom without cannot pass for a difference. The interval is Newcombe's hybrid score interval of the
+difference (1998, method 10) on the weighted rates p1, p0:
 
     (p1 - p0) - sqrt((p1 - l1)^2 + (u0 - p0)^2),  (p1 - p0) + sqrt((u1 - p1)^2 + (p0 - l0)^2)
 
@@ -22,7 +22,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from skills_db.tables import EPISODES, EXPERIENCES, TURNS, USES, VERSIONS
+from skills_db.tables import EPISODES, EXPERIENCES, PLAYED, TURNS, USES, VERSIONS
 
 __all__ = ["Effect", "Stratum", "effect_of", "effects_of_experiences", "effects_of_versions", "newcombe"]
 
@@ -150,7 +150,7 @@ def _tallies(connection: sa.Connection, showing: Any) -> tuple[dict[int, dict[Ta
     won = sa.func.sum(sa.case((EPISODES.c.success, 1), else_=0)).label("won")
     n = sa.func.count().label("n")
     task = (EPISODES.c.env, EPISODES.c.key)
-    valid = EPISODES.c.reward.is_not(None)
+    valid = sa.and_(EPISODES.c.reward.is_not(None), PLAYED)
     with_it = (
         sa.select(pairs.c.entry, *task, n, won)
         .join_from(pairs, EPISODES, EPISODES.c.number == pairs.c.episode)

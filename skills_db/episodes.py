@@ -19,7 +19,7 @@ from skills_db import blobs
 from skills_db.errors import BadRecord, UnknownRecord
 from skills_db.models import Episode, Experience, Run, SkillVersion, Turn, Use
 from skills_db.tables import EPISODES, STATS, TURNS, USES
-from skills_db.types import EpisodeRow, NewEpisode, NewTurn, RunRow, TaskStat
+from skills_db.types import DEMONSTRATION, EpisodeRow, NewEpisode, NewTurn, RunRow, TaskStat
 
 __all__ = [
     "add_episodes",
@@ -95,7 +95,7 @@ def add_episodes(
     visits = [
         {"run": run, "env": episode.env, "key": episode.key, "visits": 1, "mean": episode.reward, "m2": 0.0}
         for _, run, episode in fresh
-        if episode.reward is not None
+        if episode.reward is not None and episode.split != DEMONSTRATION
     ]
     if visits:
         # Always in one order: two writers that meet in the same rows wait for each other instead of deadlocking.

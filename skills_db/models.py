@@ -109,7 +109,7 @@ class Episode(Base):
     env: Mapped[str] = mapped_column(doc="Environment.")
     key: Mapped[str] = mapped_column(doc="Task key.")
     seed: Mapped[int] = mapped_column(sa.BigInteger, doc="Task seed.")
-    split: Mapped[str] = mapped_column(doc="Split the key was drawn from.")
+    split: Mapped[str] = mapped_column(doc="Of the key; `demonstration`: an expert played it, in no statistic.")
     stop: Mapped[str] = mapped_column(doc="Why it stopped, a StopReason.")
     reward: Mapped[float | None] = mapped_column(doc="Sum of raw rewards; null: no valid outcome, in no statistic.")
     success: Mapped[bool] = mapped_column(doc="Whether a result said so.")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from skills_db.tables import EPISODES, EXPERIENCES, SKILLS, STATS, TURNS, USES, VERSIONS
+from skills_db.tables import EPISODES, EXPERIENCES, PLAYED, SKILLS, STATS, TURNS, USES, VERSIONS
 
 __all__ = ["rewind"]
 
@@ -76,7 +76,7 @@ def _drop_unshown(connection: sa.Connection, skills: list[int]) -> None:
 def _count_again(connection: sa.Connection, run: str) -> None:
     """The run's statistics from the episodes that are left: `best` cannot be taken back, only found anew."""
     connection.execute(STATS.delete().where(STATS.c.run == run))
-    valid = sa.and_(EPISODES.c.run == run, EPISODES.c.reward.is_not(None))
+    valid = sa.and_(EPISODES.c.run == run, EPISODES.c.reward.is_not(None), PLAYED)
     task = (EPISODES.c.env, EPISODES.c.key)
     mean = sa.select(*task, sa.func.avg(EPISODES.c.reward).label("mean")).where(valid).group_by(*task).subquery()
     gap = EPISODES.c.reward - mean.c.mean

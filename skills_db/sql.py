@@ -99,6 +99,9 @@ def _postgresql(connection: sa.Connection, query: str, limit: int, timeout_s: fl
     except psycopg.errors.QueryCanceled as error:
         raise BadQuery(f"the query took longer than {timeout_s:g} s: narrow it, or allow it more") from error
     except (psycopg.Error, UnicodeError, ValueError, OverflowError) as error:
+        reads = query.lstrip("( \n\t").partition(" ")[0].lower() in ("select", "with", "values", "table")
+        if isinstance(error, psycopg.errors.SyntaxError) and not reads:  # a cursor's grammar knows no other words
+            raise BadQuery("the query is refused: it may only read, so write a SELECT over the tables") from error
         raise BadQuery(f"the query is refused: {_said(error)}") from error
 
 

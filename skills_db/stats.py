@@ -7,6 +7,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from skills_db.models import Base, Episode, Experience
+from skills_db.tables import PLAYED
 from skills_db.types import EnvStat, LevelStat, Stats
 
 __all__ = ["read_stats"]
@@ -29,6 +30,7 @@ def read_stats(connection: sa.Connection) -> Stats:
             sa.func.avg(Episode.reward).label("reward"),
             sa.func.avg(Episode.turns).label("turns"),
         )
+        .where(PLAYED)
         .group_by(Episode.env)
         .order_by(Episode.env)
     )

@@ -326,7 +326,7 @@ class Store:
                 return _skills.retire_skill(connection, id, back=back)
             if kind == "experience":
                 return _admission.retire_by_hand(connection, int(id), back=back)
-        raise UnknownRecord(f"'{id}' is a {kind}, and only experiences and skills are retired")
+        raise UnknownRecord(f"'{id}' is of kind {kind}, and only experiences and skills are retired")
 
     def skill(self, name: str) -> SkillRow:
         """One skill with its versions. Raises UnknownRecord."""

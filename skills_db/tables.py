@@ -18,12 +18,14 @@ from skills_db.models import (
     Turn,
     Use,
 )
+from skills_db.types import DEMONSTRATION
 
 __all__ = [
     "CLUSTERS",
     "EPISODES",
     "EXPERIENCES",
     "LINKS",
+    "PLAYED",
     "RUNS",
     "SKILLS",
     "STATS",
@@ -42,3 +44,6 @@ STATS = cast(sa.Table, TaskStats.__table__)
 TURNS = cast(sa.Table, Turn.__table__)
 USES = cast(sa.Table, Use.__table__)
 VERSIONS = cast(sa.Table, SkillVersion.__table__)
+
+PLAYED: sa.ColumnElement[bool] = EPISODES.c.split != DEMONSTRATION
+"""Of an episode: that a policy played it."""

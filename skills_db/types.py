@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
+    "DEMONSTRATION",
     "EnvStat",
     "EpisodeRow",
     "ExperienceRow",
@@ -29,6 +30,9 @@ __all__ = [
     "Table",
     "TaskStat",
 ]
+
+DEMONSTRATION = "demonstration"
+"""The split of an episode that an expert played to teach: it is kept for lineage, and no statistic counts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class NewEpisode:
     key: str
     seed: int
     split: str
+    """Of the key; or DEMONSTRATION."""
     stop: str
     """A StopReason."""
     reward: float | None
@@ -300,7 +305,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class EnvStat:
-    """How one environment has gone, over all runs."""
+    """How policies have done in one environment, over all runs; demonstrations are not counted."""
 
     env: str
     episodes: int

@@ -16,6 +16,7 @@ from contextlib import nullcontext
 
 from agents.types import Episode
 from envserver.schema import Task
+from skills_db.types import DEMONSTRATION
 from trainers.ahead import Ahead
 from trainers.algorithms.base import Group, Metrics
 from trainers.config import RunConfig
@@ -98,6 +99,9 @@ async def imitated(parts: Parts, tasks: Sequence[Task]) -> list[Episode]:
     if evolution is None or not first:
         return await show(tasks)
     taught = await show(tasks[:first])
+    for episode in taught:  # where the lineage of what they teach finds them
+        await parts.memory.keep(episode, split=DEMONSTRATION, step=parts.step)
+    await parts.memory.settle()
     with await evolution.begun(taught):
         return [*taught, *(await show(tasks[first:], library=evolution.library) if tasks[first:] else [])]
 

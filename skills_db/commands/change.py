@@ -114,7 +114,7 @@ def retire(
         found = [store.resolve(id) for id in ids]
         for kind, whole in found:
             if kind not in ("experience", "skill"):
-                raise Misuse(f"'{whole}' is a {kind}, and only experiences and skills are retired")
+                raise Misuse(f"'{whole}' is of kind {kind}, and only experiences and skills are retired")
         for kind, whole in found:
             changed = store.retire(kind, whole, back=back)
             print(f"{kind} {whole} {'' if changed else 'already '}{'in use' if back else 'retired'}")

@@ -10,7 +10,7 @@ from test_store import an_episode, growing_turns
 from skills_db.errors import UnknownRecord
 from skills_db.lineage import EntryLineage, EpisodeLineage
 from skills_db.store import Store
-from skills_db.types import NewExperience, NewSkill, NewTurn, SkillEdit
+from skills_db.types import DEMONSTRATION, NewExperience, NewSkill, NewTurn, SkillEdit
 
 
 def turn(used: tuple[int, ...] = (), skills: tuple[str, ...] = ()) -> NewTurn:
@@ -55,6 +55,22 @@ def test_an_experience_names_its_play_its_showings_and_how_it_went(store: Store,
     assert effect.low < 0 < 0.5 < (effect.high or 0)
     assert len(entry(store.lineage(str(one), limit=3)).showings) == 3
     assert entry(store.lineage(str(one), limit=3)).shown == 10
+
+
+def test_a_demonstration_teaches_and_counts_for_nobody(store: Store, run: str) -> None:
+    store.add_episode(run, an_episode("played", turns=[turn()], success=False, step=0))
+    before = store.stats().envs, store.task_stats()
+    for number in range(2):
+        store.add_episode(run, an_episode(f"expert{number}", split=DEMONSTRATION, reward=9.0, step=0))
+    (one,) = store.add([NewExperience("textworld", "a drawer", "take it", "skill", 1.0, episode="expert0", turn=1)])
+    store.add_episode(run, an_episode("with", turns=[turn((one,))], step=1))
+    found = entry(store.lineage(str(one)))
+    assert found.taught_by is not None
+    assert (found.taught_by.kept, found.taught_by.reward, found.taught_by.turn) == (True, 9.0, 1)
+    assert (found.effect.shown, found.effect.other, found.effect.other_won) == (1, 1, 0)
+    store.rewind(run, 0)
+    assert (store.stats().envs, store.task_stats()) == before
+    assert store.stats().rows["episodes"] == 3
 
 
 def test_a_skill_tells_its_versions_apart(store: Store, run: str) -> None:

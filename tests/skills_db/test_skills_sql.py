@@ -62,6 +62,12 @@ def test_whatever_is_no_single_select_is_refused_in_one_sentence(filled: Store, 
     filled.add([NewExperience("e", "s", "still writable", "skill", 0.0)])
 
 
+def test_what_would_write_is_told_that_it_may_only_read(store: Store) -> None:
+    for query in WRITES[:6]:
+        with pytest.raises(BadQuery, match="it may only read, so write a SELECT"):
+            store.sql(query)
+
+
 @pytest.mark.parametrize(
     "query", ["PRAGMA query_only = OFF", "ATTACH DATABASE '{other}' AS o", "SELECT load_extension('x')",
               "SELECT * FROM pragma_table_info('runs')", "SELECT zeroblob(900000000)"],

@@ -269,7 +269,13 @@ async def test_the_later_demonstrations_have_the_notes_of_the_earlier_ones(gym_u
     assert noted[:4] == [False] * 4
     assert any(noted[4:])
     with runs.memory(config) as store:
-        assert store.live("keydoor")["skill"]
+        lessons = store.live("keydoor")["skill"]
+        assert lessons
+        origins = [store.lineage(str(id)).taught_by for id in lessons]  # type: ignore[union-attr]
+        assert all(origin and origin.kept and origin.success and origin.action for origin in origins)
+        kept = store.episodes(split="demonstration", limit=None)
+        assert {one.id for one in kept} == {one.id for one in played[:4]}
+        assert store.task_stats() == store.stats().envs == []
 
 
 async def test_what_all_demonstrations_teach_is_shown_from_the_first_step_on(gym_url: str, tmp_path: Path) -> None:
