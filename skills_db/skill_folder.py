@@ -1,8 +1,10 @@
 """Skills as folders, as agent tools keep them: `NAME/SKILL.md`, YAML front matter between lines `---`, then Markdown.
 
-`name` and `description` must stand in the front matter; whatever else stands there is kept as it is, and so are the
-files beside SKILL.md, up to 1 MiB of them; a skill's category is `category` in its `metadata`. What cannot be kept is
-refused by a sentence that names the folder: links, anchors and aliases, keys said twice, what JSON does not have.
+`name` and `description` must stand in the front matter; whatever else stands there is kept as it is, a date as the text
+it is, and so are the files beside SKILL.md, up to 1 MiB of them. A skill's category is no part of its versions: it is
+written into `metadata`, where it is not `general`, and read from there or, as MetaClaw has it, from `category` itself.
+What cannot be kept is refused by a sentence that names the folder: links, anchors and aliases, keys said twice, what
+JSON does not have.
 """
 
 from __future__ import annotations
@@ -25,10 +27,16 @@ from skills_db.types import NewSkill, SkillRow, SkillVersionRow
 __all__ = ["diff", "find_folders", "parse", "read_folder", "render", "write_folders"]
 
 _FRONT_CHARS = 64 * 1024
+_NO_DATES = {
+    first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:timestamp"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Plain YAML: no key twice, and no alias, by which a few lines become gigabytes."""
+
+    yaml_implicit_resolvers = _NO_DATES
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """One node."""
@@ -44,6 +52,12 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
                 raise yaml.YAMLError(f"the key {key!r} stands in it twice")
         made: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return made
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes what the loader reads."""
+
+    yaml_implicit_resolvers = _NO_DATES
 
 
 def find_folders(path: Path) -> list[Path]:
@@ -87,16 +101,18 @@ def parse(text: str, where: str) -> NewSkill:
     body = "\n".join(lines[end + 1 :]).strip("\n")
     if not body.strip():
         raise BadRecord(f"{where} says nothing after its front matter: say what to do")
-    metadata = front.get("metadata")
-    category = metadata.get("category") if isinstance(metadata, Mapping) else None
-    rest = {key: value for key, value in front.items() if key not in ("name", "description")}
-    return NewSkill(front["name"], front["description"], body + "\n", category=str(category or "general"), front=rest)
+    category, rest = _categorised({key: front[key] for key in front if key not in ("name", "description")}, where)
+    return NewSkill(front["name"], front["description"], body + "\n", category=category, front=rest)
 
 
-def render(version: SkillVersionRow) -> str:
+def render(version: SkillVersionRow, category: str = "general") -> str:
     """The text of its SKILL.md."""
     front = {"name": version.skill, **version.front}
-    said = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=False)
+    if category != "general":
+        metadata = front.get("metadata", {})
+        inside = isinstance(metadata, Mapping)
+        front |= {"metadata": {**metadata, "category": category}} if inside else {"category": category}
+    said = yaml.dump(front, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=False)
     return f"---\n{said}---\n\n{version.body.rstrip()}\n"
 
 
@@ -132,7 +148,7 @@ def write_folders(directory: Path, skills: Sequence[SkillRow], *, replace: bool 
             for path, data in version.files.items():
                 (partial / path).parent.mkdir(parents=True, exist_ok=True)
                 (partial / path).write_bytes(base64.b64decode(data))
-            (partial / "SKILL.md").write_text(render(version), encoding="utf-8", newline="\n")
+            (partial / "SKILL.md").write_text(render(version, skill.category), encoding="utf-8", newline="\n")
             if target.exists():
                 target.rename(old)
             partial.rename(target)
@@ -140,6 +156,19 @@ def write_folders(directory: Path, skills: Sequence[SkillRow], *, replace: bool 
             for left in (partial, old):
                 with contextlib.suppress(FileNotFoundError):
                     shutil.rmtree(left)
+
+
+def _categorised(front: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
+    """The category, and the front matter without it. Raises BadRecord."""
+    category, metadata = front.pop("category", None), front.get("metadata")
+    if isinstance(metadata, Mapping) and "category" in metadata:
+        rest = dict(metadata)
+        inner = rest.pop("category")
+        category = inner if category is None else category
+        front = {**front, "metadata": rest} if rest else {key: front[key] for key in front if key != "metadata"}
+    if isinstance(category, Mapping | list):
+        raise BadRecord(f"the category in {where} is no text: say one word")
+    return str(category or "general"), front
 
 
 def _text(path: Path) -> str:

@@ -198,7 +198,7 @@ def _edited(skill: SkillRow) -> tuple[SkillEdit, Path]:
     with tempfile.NamedTemporaryFile(
         "w", prefix=f"{skill.name[:40]}-", suffix=".md", delete=False, encoding="utf-8"
     ) as out:
-        out.write(render(skill.version()))
+        out.write(render(skill.version(), skill.category))
     draft = Path(out.name)
     if subprocess.run([*shlex.split(editor), str(draft)], check=False).returncode:
         raise Misuse(f"the editor '{editor}' failed; your text is kept in {draft}")
@@ -208,7 +208,7 @@ def _edited(skill: SkillRow) -> tuple[SkillEdit, Path]:
         raise Misuse(f"{error}; your text is kept there") from error
     if new.name != skill.name:
         raise Misuse(f"a skill keeps its name ({skill.name}), and {draft} says '{new.name}'; your text is kept there")
-    return SkillEdit(body=new.body, description=new.description, front=new.front), draft
+    return SkillEdit(body=new.body, description=new.description, category=new.category, front=new.front), draft
 
 
 def _text(file: Path) -> str:

@@ -207,7 +207,7 @@ def _print_skill(skill: SkillRow, number: int | None) -> None:
     print(f"hash {version.digest}, written {version.created}{f', retired {skill.retired}' if skill.retired else ''}")
     for file in version.files:
         print(f"file {safe(file)}")
-    print(f"\n{safe(render(version))}", end="")
+    print(f"\n{safe(render(version, skill.category))}", end="")
 
 
 def _line(text: str, chars: int = 80) -> str:

@@ -9,7 +9,7 @@ import pytest
 from skills_db.errors import BadRecord
 from skills_db.skill_folder import find_folders, parse, read_folder, render, write_folders
 from skills_db.skills import LIMIT_BYTES
-from skills_db.store import Store
+from skills_db.store import Store, open_store
 from skills_db.types import NewSkill, SkillEdit
 
 GOOD = """---
@@ -44,7 +44,7 @@ def test_a_folder_is_read_with_its_front_matter_and_files(tmp_path: Path) -> Non
         "When a drawer is locked: find its key.",
         "# Open drawers\n\n---\nPull.\n",
         category="textworld",
-        front={"license": "MIT", "metadata": {"category": "textworld", "tags": ["drawers", "keys"]}},
+        front={"license": "MIT", "metadata": {"tags": ["drawers", "keys"]}},
         files={"scripts/run.sh": b"\x00\xffrun"},
     )
 
@@ -83,6 +83,31 @@ def test_what_is_there_is_not_written_over_unasked(store: Store, tmp_path: Path)
     store.edit_skill("a", SkillEdit(category="textworld"))
     assert store.keep_skills(map(read_folder, find_folders(home)))["unchanged"] == 2
     assert store.skill("a").category == "textworld"
+
+
+def test_a_category_and_the_hash_survive_the_journey_wherever_the_category_stood(store: Store, tmp_path: Path) -> None:
+    kept = store.add_skill(NewSkill("open-drawers", "When locked.", "Pull.", category="keydoor"))
+    write_folders(tmp_path, store.skills())
+    text = (tmp_path / "open-drawers" / "SKILL.md").read_text()
+    assert text == "---\nname: open-drawers\ndescription: When locked.\nmetadata:\n  category: keydoor\n---\n\nPull.\n"
+    with open_store(str(tmp_path / "other.db")) as other:
+        other.keep_skills([read_folder(tmp_path / "open-drawers")])
+        again = other.skill("open-drawers")
+    assert (again.category, again.version().digest) == ("keydoor", kept.digest)
+    for line in ("category: keydoor", "metadata: {category: keydoor}", "metadata: {category: x}\ncategory: keydoor"):
+        assert parse(head("name: a", "description: d", line), "it") == NewSkill("a", "d", "body\n", category="keydoor")
+    odd = parse(head("name: a", "description: d", "metadata: [x]", "category: 7"), "it")
+    assert (odd.category, odd.front) == ("7", {"metadata": ["x"]})
+    assert parse(render(store.add_skill(odd), odd.category), "it") == odd
+    with pytest.raises(BadRecord, match="the category in it is no text"):
+        parse(head("name: a", "description: d", "category: [x]"), "it")
+
+
+def test_a_date_is_the_text_it_is(store: Store) -> None:
+    text = "---\nname: a\ndescription: d\nday: 2026-01-02\nat: 2026-01-02T03:04:05Z\n---\n\nbody\n"
+    kept = store.add_skill(parse(text, "it"))
+    assert kept.front == {"description": "d", "day": "2026-01-02", "at": "2026-01-02T03:04:05Z"}
+    assert render(kept) == text
 
 
 def test_text_that_yaml_would_misread_survives(store: Store, tmp_path: Path) -> None:
@@ -133,7 +158,11 @@ def test_a_broken_skill_is_one_sentence_that_names_it(tmp_path: Path, text: str 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [("day: 2026-01-02", "is not JSON"), ("n: .nan", "is not JSON"), ("1: x", "has a key 1 that is no text")],
+    [
+        ("day: !!timestamp 2026-01-02", "is not JSON"),
+        ("n: .nan", "is not JSON"),
+        ("1: x", "has a key 1 that is no text"),
+    ],
 )
 def test_front_matter_that_json_does_not_have_is_refused(store: Store, line: str, reason: str) -> None:
     with pytest.raises(BadRecord, match=reason):
