@@ -23,7 +23,7 @@ __all__ = ["RINGS", "Candidates", "Listed", "nearest_experiences"]
 
 RINGS = (8, 32, 128)
 """How many clusters have been probed after each ring."""
-ENOUGH = 128
+ENOUGH = 64
 """So many compared experiences end the search."""
 _MOST_ROWS = 8192
 """Of one ring, so that a cluster of a hundred thousand cannot take all the memory."""
