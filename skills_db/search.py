@@ -32,6 +32,8 @@ __all__ = [
 Kind = Literal["observation", "action", "experience", "skill"]
 
 KINDS: tuple[Kind, ...] = ("observation", "action", "experience", "skill")
+_IN_TURN: tuple[Kind, ...] = ("skill", "experience", "observation", "action")
+"""Lessons are few and turns are many."""
 
 _PIECE = re.compile(r'"([^"]*)"|([^\s"]+)')
 _WORD = re.compile(r"[^\W_]+")
@@ -96,16 +98,17 @@ def find(
     retired: bool = False,
     limit: int = 20,
 ) -> list[Found]:
-    """What the words occur in, the best first, by each engine's own rank.
+    """What the words occur in: the best of each kind by the engine's own rank, then the second of each, and so on.
 
+    A rank says nothing beside that of another kind: on SQLite it falls with the share of a table's rows that match.
     `kind` is one of KINDS. With `env`, skills are those of that category and general ones; with `run`, experiences and
     skills are those learned in the run's episodes. What is retired is found where `retired` says so.
     """
     wanted = terms(text)
     if not wanted or limit <= 0:
         return []
-    found: list[Found] = []
-    for each in KINDS:
+    found: list[tuple[int, Found]] = []
+    for each in _IN_TURN:
         if kind not in (None, each):
             continue
         match each:
@@ -115,10 +118,11 @@ def find(
                 query = _skills(env, run, retired)
             case _:
                 query = _turns(each, env, run)
-        for row in connection.execute(ranked(connection, query, each, wanted).limit(limit)):
+        for place, row in enumerate(connection.execute(ranked(connection, query, each, wanted).limit(limit))):
             snippet = snippet_of(row.body, wanted)
-            found.append(Found(each, str(row.id), row.position, row.env, row.key, snippet, float(row.rank)))
-    return sorted(found, key=lambda hit: -hit.rank)[:limit]
+            hit = Found(each, str(row.id), row.position, row.env, row.key, snippet, float(row.rank))
+            found.append((place, hit))
+    return [hit for _, hit in sorted(found, key=lambda each: each[0])[:limit]]
 
 
 def ranked(connection: sa.Connection, query: Query, kind: Kind, wanted: Terms) -> Query:

@@ -186,7 +186,8 @@ def _print_episode(episode: NewEpisode) -> None:
         told = [f"reward {turn.reward:g}"] if turn.reward else []
         told += [f"advantage {turn.advantage:.3f}"] if turn.advantage is not None else []
         told += [f"{len(turn.prompt_ids)} + {len(turn.sample_ids)} tokens"] if len(turn.sample_ids) else []
-        told += [f"shown {', '.join(map(str, turn.used))}"] if turn.used else []
+        shown = [*map(str, turn.used), *(f"skill {digest[:12]}" for digest in turn.skills)]
+        told += [f"shown {', '.join(shown)}"] if shown else []
         if told:
             print(f"    {'; '.join(told)}")
     if episode.closing:

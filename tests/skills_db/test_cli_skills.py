@@ -19,7 +19,7 @@ from skills_db.cli import main
 from skills_db.migrate import head
 from skills_db.schema_page import schema_markdown
 from skills_db.store import open_store
-from skills_db.types import NewExperience, NewTurn
+from skills_db.types import NewExperience, NewSkill, NewTurn
 
 ROOT = Path(__file__).parents[2]
 
@@ -143,6 +143,16 @@ def test_show_an_episode_turn_by_turn_and_send_no_escape_to_the_terminal(db: Pat
     assert "[end] You win." in text
     assert "error: it broke" in skills("show", "abd-2")
     assert json.loads(skills("show", "abc-1", "--json"))["turns"][0]["sample_ids"] == [1]
+
+
+def test_show_an_episode_names_what_was_shown_in_each_turn(db: Path, skills: Skills) -> None:
+    with open_store() as store:
+        digest = store.add_skill(NewSkill("open-drawers", "When locked.", "Pull.")).digest
+        turns = [NewTurn("A drawer.", "x", "x", 0.0, used=(1,), skills=(digest,)), NewTurn("A hall.", "y", "y", 0.0)]
+        store.add_episode(store.runs()[0].id, an_episode("shown-1", turns=turns))
+    text = skills("show", "shown-1")
+    assert text.count("shown") == 2
+    assert f"    shown 1, skill {digest[:12]}\n" in text
 
 
 def test_show_a_run_and_an_experience(db: Path, skills: Skills) -> None:

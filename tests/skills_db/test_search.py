@@ -73,6 +73,18 @@ def test_a_search_is_narrowed_by_env_kind_and_run(filled: Store) -> None:
         filled.find("drawer", kind="dream")
 
 
+def test_kinds_take_turns_so_that_many_turns_hide_no_lesson(store: Store) -> None:
+    run = store.add_run("r", {})
+    store.add_episode(
+        run, NewEpisode("e1", "e", "k", 0, "train", "done", 1.0, True, [NewTurn("key", "", "key", 0.0)] * 9)
+    )
+    store.add([NewExperience("e", "a key", f"take it {i}", "skill", 1.0) for i in range(2)])
+    store.add_skill(NewSkill("use-keys", "When there is a key.", "Turn it."))
+    kinds = ["skill", "experience", "observation", "action", "experience", "observation", "action", "observation"]
+    assert [hit.kind for hit in store.find("key", limit=8)] == kinds
+    assert [hit.kind for hit in store.find("key", limit=1)] == ["skill"]
+
+
 def test_what_says_it_more_densely_ranks_higher(store: Store) -> None:
     run = store.add_run("r", {})
     turns = [NewTurn(text, "", "", 0.0) for text in ("key " + "filler " * 200, "key key key", "nothing")]
