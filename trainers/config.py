@@ -249,6 +249,11 @@ class MemoryConfig(_Section):
     credit: bool = True
     """Whether an entry that was shown is ranked by the mean return of those episodes; else by its source's return
     for good, the paper's."""
+    harmful: float | None = Field(None, gt=0, lt=1)
+    """After an evolution step, entries with which success is lower are retired, with this confidence for all at once;
+    none: by `skills prune`."""
+    unused_episodes: int | None = Field(None, ge=1)
+    """After an evolution step, entries not shown in so many last episodes are retired; none: by `skills prune`."""
     warmup_steps: int = Field(5, ge=0)
     """W: no notes are shown before so many steps are done. The paper counts epochs."""
     minimum: int = Field(10, ge=0)

@@ -8,7 +8,8 @@ SLEA-RL (arXiv 2603.18079), an evolution step:
 
 each lesson with its episode's return as score, admitted by `skills_db.rules`. Notes are shown after W steps and where
 the library holds more than C_min entries. Ours: what was shown is credited with the return of its episode; an episode
-that solved its task teaches no warning; lessons of several episodes take turns, so that the rate is not spent on one.
+that solved its task teaches no warning; lessons of several episodes take turns, so that the rate is not spent on one;
+what is harmful or unused is retired where the config says so.
 Rule: the library changes between steps only, and nothing that goes wrong with it ends the run.
 """
 
@@ -96,7 +97,17 @@ class Evolution:
         rules = self._rules(config.rate_strategies, config.rate_warnings)
         changes = await asyncio.to_thread(self._store.admit, offered, rules)
         counts = {f"memory/{name}": float(count) for name, count in changes.counts().items()}
+        counts["memory/forgotten"] = float(await asyncio.to_thread(self._forget))
         return counts | {"memory/threshold": eta, "memory/offered": float(len(offered))}
+
+    def _forget(self) -> int:
+        """Retire what is harmful or unused; how many entries."""
+        harmful, unused = self.config.harmful, self.config.unused_episodes
+        if harmful is None and unused is None:
+            return 0
+        # The other rules are kept where lessons are admitted.
+        rules = Rules(capacity_skills=None, capacity_failures=None, merge=None, harmful=harmful, unused_episodes=unused)
+        return self._store.forget(self.library.env, rules).counts()["retired"]
 
     def _rules(self, strategies: int | None, warnings: int | None) -> Rules:
         return Rules(

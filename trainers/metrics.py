@@ -156,6 +156,7 @@ for _name, _unit, _meaning in (
     ("memory/merged", "lessons", "lessons whose advice an entry gives already"),
     ("memory/refused", "lessons", "lessons beyond the rate, or no better than the lowest entry of a full level"),
     ("memory/retired", "entries", "entries that a better one took the place of"),
+    ("memory/forgotten", "entries", "entries that were retired as harmful or unused"),
     ("memory/failed", "0 or 1", "whether a step taught nothing because a model or the database did not answer"),
     ("recall/turns_share", "share", "turns played with notes"),
     ("recall/notes", "notes", "mean notes a turn that were found for it"),

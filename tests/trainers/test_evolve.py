@@ -198,6 +198,21 @@ async def test_what_was_shown_is_credited_with_the_return_of_its_episode(store: 
     assert (row.shown, row.score, row.first_score) == (3, 0.5, 5.0)
 
 
+async def test_what_is_harmful_or_unused_is_forgotten_where_that_is_said(store: Store) -> None:
+    unused, harmful = store.add([lesson("a"), lesson("b")])
+    shown_in(store, harmful, [0.0] * 12)
+    run = store.add_run("without it", {})
+    for index in range(12):
+        store.add_episode(run, NewEpisode(f"w{index}", TASK.env, TASK.key, 0, "train", "done", 1.0, True))
+    assert (await evolution(store, Dictated([])).after(1, PAIR))["memory/forgotten"] == 0.0
+    assert (await evolution(store, Dictated([]), harmful=0.95).after(1, PAIR))["memory/forgotten"] == 1.0
+    assert (await evolution(store, Dictated([]), unused_episodes=24).after(1, PAIR))["memory/forgotten"] == 1.0
+    assert [store.experience(id).retired_why for id in (unused, harmful)] == ["unused", "harmful"]
+    [after] = store.add([lesson("c")])
+    assert (await evolution(store, Dictated([]), unused_episodes=24).after(1, PAIR))["memory/forgotten"] == 0.0
+    assert store.live(TASK.env)["skill"] == [after]
+
+
 async def test_by_the_paper_an_entry_keeps_the_return_of_its_source(store: Store) -> None:
     [entry] = store.add([lesson("a", score=5.0)])
     episodes = shown_in(store, entry, [1.0, 0.0])
