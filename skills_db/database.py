@@ -278,7 +278,7 @@ def translate(cause: BaseException, where: str) -> StoreError:
         return StoreUnreachable(f"{where} cannot be opened: check that its directory exists and may be entered")
     if name.startswith("SQLITE_CONSTRAINT") or state.startswith("23"):
         return BadRecord(f"{where} refuses the record: {said}")
-    if name.startswith(("SQLITE_TOOBIG", "SQLITE_MISMATCH")) or state.startswith("22"):
+    if name.startswith(("SQLITE_TOOBIG", "SQLITE_MISMATCH")) or state.startswith(("22", "54")):
         return BadRecord(f"a value cannot be kept in {where}: {said}")
     if not name and not state and type(cause).__name__ in ("DataError", "InterfaceError", "ProgrammingError"):
         return BadRecord(f"a value cannot be kept in {where}: {said}")

@@ -2,7 +2,8 @@
 
 A query is words and "quoted phrases"; all must occur, and a bare word also finds the words it begins. Anything else in
 it, unbalanced quotes and operators too, only parts words: no query is an error. Both engines cut words alike: letters,
-digits and what lies beyond ASCII, unstemmed, without regard to case.
+digits and what lies beyond ASCII, unstemmed, without regard to case. Of very long texts only the beginning is looked
+into: of skills, and on PostgreSQL of turns, 200,000 characters.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _WORD = re.compile(r"[^\W_]+")
 _LIMIT_WORDS = 64
 """Beyond this many words a query is cut: nobody types more, and an engine's parser has a depth."""
 _SNIPPET_CHARS = 160
+_LONGEST = "200000"
+"""So many characters of a turn's text are looked into on PostgreSQL, which refuses the words of a longer one."""
 
 _SPACE: sa.ColumnElement[str] = sa.literal_column("' '")
 _LESSON = (EXPERIENCES.c.situation + _SPACE + EXPERIENCES.c.advice).label("body")
@@ -258,7 +261,8 @@ def _tsvector(kind: Kind, wanted: Terms) -> tuple[Any, Any]:
     if table is not TURNS:
         return sa.literal_column(f"{table.name}.words_fts"), asked
     # The index's expression, constant by constant: bound parameters in it would hide the index from the planner.
+    begin = sa.func.left(TURNS.c[kind], sa.literal_column(_LONGEST))
     parted = sa.func.regexp_replace(
-        TURNS.c[kind], sa.literal_column(_PARTS_WORDS), sa.literal_column("' '"), sa.literal_column("'g'")
+        begin, sa.literal_column(_PARTS_WORDS), sa.literal_column("' '"), sa.literal_column("'g'")
     )
     return sa.func.to_tsvector(_SIMPLE, parted), asked

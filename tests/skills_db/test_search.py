@@ -73,6 +73,20 @@ def test_a_search_is_narrowed_by_env_kind_and_run(filled: Store) -> None:
         filled.find("drawer", kind="dream")
 
 
+def test_a_text_of_megabytes_is_kept_and_its_beginning_is_found(store: Store) -> None:
+    long = " ".join(f"w{number:x}" for number in range(190_000))
+    assert len(long) > 1 << 20
+    run = store.add_run("r", {})
+    store.add_episode(run, NewEpisode("e1", "e", "k", 0, "train", "done", 1.0, True, [NewTurn(long, "", "", 0.0)]))
+    assert store.episode("e1").turns[0].observation == long
+    assert [hit.kind for hit in store.find("w1 wff")] == ["observation"]
+    try:
+        store.add([NewExperience("e", long, "take it", "skill", 1.0)])
+    except BadRecord as error:
+        assert "too long" in str(error)  # noqa: PT017  (PostgreSQL's refusal; SQLite keeps it)
+    assert store.stats().rows["experiences"] == (store.dialect == "sqlite")
+
+
 def test_kinds_take_turns_so_that_many_turns_hide_no_lesson(store: Store) -> None:
     run = store.add_run("r", {})
     store.add_episode(
