@@ -99,11 +99,18 @@ async def imitated(parts: Parts, tasks: Sequence[Task]) -> list[Episode]:
     if evolution is None or not first:
         return await show(tasks)
     taught = await show(tasks[:first])
-    for episode in taught:  # where the lineage of what they teach finds them
+    await remembered(parts, taught)
+    with await evolution.begun(taught):
+        later = await show(tasks[first:], library=evolution.library) if tasks[first:] else []
+    await remembered(parts, later)
+    return [*taught, *later]
+
+
+async def remembered(parts: Parts, demonstrations: Sequence[Episode]) -> None:
+    """Keep them where the lineage of what they teach, or are shown, finds them."""
+    for episode in demonstrations:
         await parts.memory.keep(episode, split=DEMONSTRATION, step=parts.step)
     await parts.memory.settle()
-    with await evolution.begun(taught):
-        return [*taught, *(await show(tasks[first:], library=evolution.library) if tasks[first:] else [])]
 
 
 async def warm_up(parts: Parts, shown: Sequence[Episode]) -> Metrics:

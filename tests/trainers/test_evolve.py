@@ -289,7 +289,9 @@ async def test_the_later_demonstrations_have_the_notes_of_the_earlier_ones(gym_u
         origins = [store.lineage(str(id)).taught_by for id in lessons]  # type: ignore[union-attr]
         assert all(origin and origin.kept and origin.success and origin.action for origin in origins)
         kept = store.episodes(split="demonstration", limit=None)
-        assert {one.id for one in kept} == {one.id for one in played[:4]}
+        assert {one.id for one in kept} == {one.id for one in played}
+        showings = {each.episode for id in lessons for each in store.lineage(str(id)).showings}  # type: ignore[union-attr]
+        assert showings == {one.id for one, shown in zip(played, noted, strict=True) if shown}
         assert store.task_stats() == store.stats().envs == []
 
 
