@@ -13,6 +13,7 @@ from skills_db.command import Embedder, Env, Json, Run, Url, print_json, reading
 
 if TYPE_CHECKING:
     from skills_db.hybrid import Place
+    from skills_db.store import Store
 
 __all__ = ["search"]
 
@@ -43,12 +44,8 @@ def search(
         wanted = Wanted(env, kind, level, whole_run(store, run), score, since, before, limit)
         experiences = store.look(text, wanted)
         skills = store.find_skills(text, wanted, category=category)
-        made_by = [str(name) for (name,) in store.sql("SELECT DISTINCT embedder FROM clusters ORDER BY 1").rows]
-        if made_by and store.embedder not in made_by:
-            others = " and ".join(made_by)
-            print(
-                f"no vector of an experience is compared: they are {others}'s, not {store.embedder}'s", file=sys.stderr
-            )
+        if not any(place.ranking == "vector" for one in experiences for place in one.places):
+            _tell_other_embedders(store)
     if json_:
         print_json({"experiences": experiences, "skills": skills})
         return
@@ -60,6 +57,14 @@ def search(
         print(f"    {safe(skill.snippet)}")
     if not experiences and not skills:
         print("nothing found", file=sys.stderr)
+
+
+def _tell_other_embedders(store: Store) -> None:
+    """Say why no vector was compared, where others made them all."""
+    made_by = [str(name) for (name,) in store.sql("SELECT DISTINCT embedder FROM clusters ORDER BY 1").rows]
+    if made_by and store.embedder not in made_by:
+        others = " and ".join(made_by)
+        print(f"no vector of an experience is compared: they are {others}'s, not {store.embedder}'s", file=sys.stderr)
 
 
 def _why(places: Sequence[Place]) -> str:
