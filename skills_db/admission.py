@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from skills_db.effect import effects_of_experiences
 from skills_db.embedders.base import Embedder
 from skills_db.errors import UnknownRecord
-from skills_db.experiences import Experiences, digest_of
+from skills_db.experiences import Experiences, digest_of, is_too_long
 from skills_db.rules import Changes, Merged, Reason, Refusal, Rules
 from skills_db.tables import EPISODES, EXPERIENCES, PLAYED, USES
 from skills_db.types import NewExperience
@@ -188,6 +188,9 @@ class _Step:
             return
         if found is not None and found.retired_why in _KEPT_OUT:
             self._refuse("retired")
+            return
+        if is_too_long(item):
+            self._refuse("long")
             return
         # What was credited before is what it is worth; else what it comes with.
         score = found.score if found is not None and found.shown else item.score

@@ -27,7 +27,11 @@ from skills_db.tables import EXPERIENCES, LINKS, USES
 from skills_db.types import Hit, NewExperience, Query
 from skills_db.vectors import Vector, pack_vector
 
-__all__ = ["Experiences", "check_experience", "digest_of"]
+__all__ = ["LONGEST", "Experiences", "check_experience", "digest_of", "is_too_long"]
+
+LONGEST = 200_000
+"""Characters of a situation and its advice together: PostgreSQL refuses the words of a mebibyte, and nobody is shown
+so much."""
 
 # Made once: to put a statement together takes longer than to run it.
 _OF_KIND = Candidates(EXPERIENCES.c.kind == sa.bindparam("kind"), EXPERIENCES.c.retired.is_(None))
@@ -244,14 +248,26 @@ def _settle(connection: sa.Connection, experience: int, episode: str, reward: fl
     return int(connection.execute(change).rowcount)
 
 
-def check_experience(item: NewExperience) -> None:
-    """Raises BadRecord where it could not be kept."""
+def check_experience(item: NewExperience, *, too_long: bool = True) -> None:
+    """Raises BadRecord where it could not be kept, for its length only where `too_long` says so.
+
+    Admission refuses such a one by itself: a world may say anything, and the others teach all the same.
+    """
     if item.kind not in ("skill", "failure"):
         raise BadRecord(f"an experience is a 'skill' or a 'failure', not '{item.kind}'")
     if not math.isfinite(item.score):
         raise BadRecord(f"an experience of {item.env} has score {item.score}: a score is a finite number")
     if not item.env or not item.advice.strip():
         raise BadRecord("an experience needs an environment and some advice")
+    if too_long and is_too_long(item):
+        raise BadRecord(
+            f"an experience of {item.env} has more than {LONGEST} characters: say what matters in the situation"
+        )
+
+
+def is_too_long(item: NewExperience) -> bool:
+    """Whether it has more than LONGEST characters."""
+    return len(item.situation) + len(item.advice) > LONGEST
 
 
 def _hit(row: Any, match: Literal["cluster", "vector"], distance: float) -> Hit:

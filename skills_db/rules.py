@@ -19,8 +19,9 @@ __all__ = ["Changes", "Merged", "Reason", "Refusal", "Rules"]
 Reason = Literal["score", "merged", "unused", "harmful", "pruned", "hand"]
 """Why an entry was retired: for a better one, into a like one, not shown, success lower with it, `prune`, by hand."""
 
-Refusal = Literal["rate", "score", "retired"]
-"""Why one was not admitted: enough for this step, no better than the lowest, retired before as harmful or by hand."""
+Refusal = Literal["rate", "score", "retired", "long"]
+"""Why one was not admitted: enough for this step, no better than the lowest, retired before as harmful or by hand, more
+characters than can be kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -304,7 +304,7 @@ class Store:
         """Offer experiences under `rules`; one call is one evolution step. All or none; raises BadRecord."""
         offered = list(items)
         for item in offered:
-            check_experience(item)
+            check_experience(item, too_long=False)
         with self._database.writing() as connection:
             return _admission.admit(connection, self._experiences, self._embedder, offered, rules or Rules())
 

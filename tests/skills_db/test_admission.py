@@ -46,6 +46,15 @@ def test_a_step_admits_the_best_up_to_its_rate(store: Store) -> None:
     assert store.admit(offered, Rules(merge=None)).counts()["known"] == 15
 
 
+def test_what_is_too_long_is_refused_by_itself(store: Store) -> None:
+    long = replace(item("key"), situation="word " * 300_000)
+    changes = store.admit([long, item("lamp")], Rules(merge=None))
+    assert (changes.refused, len(changes.admitted)) == ({"long": 1}, 1)
+    assert set(live(store)) == {"lamp"}
+    with pytest.raises(BadRecord, match="more than 200000 characters"):
+        store.add([long])
+
+
 def test_a_full_level_takes_only_what_is_better_than_its_lowest(store: Store) -> None:
     rules = Rules(capacity_skills=2, capacity_failures=0, merge=None)
     first = store.admit([item("key", 0.5), item("lamp", 0.75)], rules)
