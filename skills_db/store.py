@@ -30,6 +30,7 @@ from skills_db import search as _search
 from skills_db import skills as _skills
 from skills_db import sql as _sql
 from skills_db import stats as _stats
+from skills_db.cluster import DELTA
 from skills_db.database import Database, connect
 from skills_db.embed import Embedder, Hashing
 from skills_db.errors import BadRecord, StoreOlder, UnknownRecord
@@ -77,12 +78,13 @@ def open_store(
     readonly: bool = False,
     migrate: bool = True,
     embedder: Embedder | None = None,
+    delta: float = DELTA,
 ) -> Store:
     """Open the memory at `url` (`sqlite:///PATH`, a plain path, `postgresql://…`; None: `default_url()`).
 
-    An older schema is brought up to date where `migrate` allows it and the store is not `readonly`. Raises
-    StoreUnreachable (nothing there and `create` is false, no server, an unknown scheme), NotAStore, StoreNewer,
-    StoreOlder, StoreReadOnly, StoreBusy.
+    An older schema is brought up to date where `migrate` allows it and the store is not `readonly`. `delta` is the
+    least cosine similarity to a cluster's representative. Raises StoreUnreachable (nothing there and `create` is false,
+    no server, an unknown scheme), NotAStore, StoreNewer, StoreOlder, StoreReadOnly, StoreBusy.
     """
     database = connect(default_url() if url is None else url, create=create, readonly=readonly)
     try:
@@ -98,16 +100,16 @@ def open_store(
     except BaseException:
         database.close()
         raise
-    return Store(database, embedder)
+    return Store(database, embedder, delta)
 
 
 class Store:
     """An open memory. Made by `open_store`."""
 
-    def __init__(self, database: Database, embedder: Embedder | None = None) -> None:
+    def __init__(self, database: Database, embedder: Embedder | None = None, delta: float = DELTA) -> None:
         self._database = database
         self._embedder = embedder or Hashing()
-        self._experiences = Experiences(database, self._embedder)
+        self._experiences = Experiences(database, self._embedder, delta)
         self._skill_search = SkillSearch(self._embedder)
 
     @property
@@ -317,10 +319,7 @@ class Store:
         return changes
 
     def retire(self, kind: str, id: str, *, back: bool = False) -> bool:
-        """Put an `experience` or a `skill` away by hand, or take it up again; False where that is so already.
-
-        Raises UnknownRecord.
-        """
+        """Put an `experience` or a `skill` away, or take it up again; False where that is so. Raises UnknownRecord."""
         with self._database.writing() as connection:
             if kind == "skill":
                 return _skills.retire_skill(connection, id, back=back)

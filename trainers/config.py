@@ -207,6 +207,8 @@ class StoreConfig(_Section):
     embedder: str = "hashing"
     """Who makes the vectors of situations and skills: hashing, minilm, or a sentence-transformers model's directory (a
     path with a /). Runs that share a library share it: vectors of two embedders are never compared."""
+    delta: float = Field(0.85, ge=-1, le=1)
+    """Least cosine similarity of a situation to the representative of its cluster (SLEA-RL); below it opens its own."""
 
     @field_validator("url", mode="after")
     @classmethod

@@ -115,8 +115,8 @@ def _store(config: RunConfig, notes: bool | None) -> Store | None:
     """The run's memory, where it is to be played with notes; it is not written to. Raises StoreError."""
     if not shows_notes(config) or not (config.memory.at_eval if notes is None else notes):
         return None
-    embedder = load_embedder(config.store.embedder)
-    return open_store(config.store.url, create=False, readonly=True, embedder=embedder)
+    url, embedder, delta = config.store.url, load_embedder(config.store.embedder), config.store.delta
+    return open_store(url, create=False, readonly=True, embedder=embedder, delta=delta)
 
 
 def _player(config: RunConfig, checkpoint: Checkpoint, store: Store | None) -> tuple[Player, dict[str, Tensor]]:

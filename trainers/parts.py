@@ -207,7 +207,7 @@ async def assembled(
     path = checkpoint.model if checkpoint else config.model.path
     found = load_model(config.model.model_copy(update={"path": path})) if path else None
     async with AsyncExitStack() as stack:
-        memory = Memory(config.store.url, embedder=config.store.embedder, tell=display.alarm)
+        memory = Memory(config.store, tell=display.alarm)
         stack.push_async_callback(memory.close)
         run.make()
         env = config.env if url is None else config.env.model_copy(update={"url": url})

@@ -16,6 +16,7 @@ from skills_db.errors import BadRecord, StoreClosed, StoreError, UnknownRecord
 from skills_db.store import Store, open_store
 from skills_db.types import NewEpisode, NewTurn
 from skills_db.writer import EpisodeWriter
+from trainers.config import StoreConfig
 
 __all__ = ["Memory", "recalled", "remembered"]
 
@@ -121,14 +122,12 @@ class Memory:
     comes next; where too much waits, so does the caller.
     """
 
-    def __init__(
-        self, url: str | None, *, embedder: str = "hashing", tell: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, store: StoreConfig, *, tell: Callable[[str], None] | None = None) -> None:
         """Open the store and see that it takes records; `tell` hears what keeps it from it later. Raises StoreError."""
         self._tell = tell or (lambda text: None)
         self._told = ""
         self._writer: EpisodeWriter | None = None
-        self._store = open_store(url, embedder=load_embedder(embedder))
+        self._store = open_store(store.url, embedder=load_embedder(store.embedder), delta=store.delta)
         try:
             self._store.probe()
         except BaseException:

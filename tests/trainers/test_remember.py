@@ -18,7 +18,9 @@ from agents.types import Episode
 from skills_db.errors import BadRecord, EmbedderMissing, NotAStore, StoreError, StoreFull, StoreNewer, StoreUnreachable
 from skills_db.migrate import VERSION_TABLE
 from skills_db.store import open_store
+from skills_db.types import NewExperience
 from trainers import remember
+from trainers.config import StoreConfig
 from trainers.loop import train
 from trainers.remember import Memory
 
@@ -49,7 +51,7 @@ def pages(most: int) -> Iterator[None]:
 
 
 def opened(path: Path, told: list[str]) -> Memory:
-    memory = Memory(str(path), tell=told.append)
+    memory = Memory(StoreConfig(url=str(path)), tell=told.append)
     memory.begin("run", {})
     return memory
 
@@ -158,3 +160,14 @@ def test_a_run_has_the_embedder_that_its_config_names(tmp_path: Path) -> None:
     with pytest.raises(EmbedderMissing, match="no embedder is named 'hashings'; did you mean 'hashing'"):
         asyncio.run(train(config))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_has_the_clusters_that_its_delta_makes(tmp_path: Path) -> None:
+    lessons = [NewExperience("e", situation, "look", "skill", 1.0) for situation in ("a red door", "a red lamp")]
+    for delta, clusters in ((0.2, 1), (0.99, 2)):
+        memory = Memory(StoreConfig(url=str(tmp_path / f"{delta}.db"), delta=delta))
+        memory.store.add(lessons)
+        memory.store.close()
+        with open_store(str(tmp_path / f"{delta}.db")) as store:
+            [[found]] = store.sql("SELECT count(*) FROM clusters").rows
+            assert found == clusters

@@ -102,7 +102,7 @@ async def assembled(config: RunConfig, *, display: Display, clock: Clock | None 
     path = checkpoint.model if checkpoint is not None else config.model.path
     found = load_model(config.model.model_copy(update={"path": path})) if path else None
     async with AsyncExitStack() as stack:
-        memory = Memory(config.store.url, embedder=config.store.embedder, tell=display.alarm)
+        memory = Memory(config.store, tell=display.alarm)
         stack.push_async_callback(memory.close)
         run.make()
         journal = Journal(run.directory / "waiting")
